@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Arenas: large 64 KiB-aligned reservations from which the heap engine takes spans of granules.
+ *
+ * An arena is reserved PROT_NONE and made accessible from its start upwards, so that it is one or
+ * two VMAs. Where a limit refuses that (RLIMIT_DATA, overcommit_memory=2, mlockall) it commits
+ * exactly what is in use instead. Memory of a fresh span reads as zero.
+ *
+ * Thread-safe; a lock is held for bookkeeping and for the system calls that change it.
+ */
+#ifndef PG64_ARENA_H
+#define PG64_ARENA_H
+
+#include "base/base.h"
+#include "config/config.h"
+
+void pg64_arena_init(const struct pg64_config *config);
+
+/**
+ * Take a span of @len bytes (rounded up to granules) aligned to @align (a power of two, at least
+ * the granule). It is reserved, not committed. NULL: no address space or a limit.
+ */
+void *pg64_span_alloc(size_t len, size_t align);
+
+/** Give back [span, span + len), the whole of what pg64_span_alloc() gave or any granules of it. */
+void pg64_span_free(void *span, size_t len);
+
+/**
+ * Make [addr, addr + len) of a span accessible and choose its page size: below the threshold of
+ * the configuration it stays on base pages, above it 64 KiB pages are asked for.
+ * 0, or -ENOMEM where a limit refuses.
+ */
+int pg64_span_commit(void *addr, size_t len);
+
+/**
+ * The caller is about to write all of [addr, addr + len), committed memory of one span: a backend
+ * that fills memory at once may do so. A hint; never fails.
+ */
+void pg64_span_will_fill(void *addr, size_t len);
+
+/**
+ * The contents of [addr, addr + len) are not needed any more; reads zero or old data from now on.
+ */
+void pg64_span_decommit(void *addr, size_t len);
+
+/** Sums over all arenas, bytes. */
+void pg64_arena_totals(
+	uint64_t *reserved, uint64_t *committed, uint64_t *advised, uint64_t *collapsed);
+
+/** Call @visit for each arena's accessible part. For statistics; takes no lock. */
+void pg64_arena_each(void (*visit)(void *context, uintptr_t start, size_t len), void *context);
+
+/** Fork: hold all arena locks over the call. */
+void pg64_arena_before_fork(void);
+void pg64_arena_after_fork(void);
+
+#endif /* PG64_ARENA_H */

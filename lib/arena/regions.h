@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Regions: mappings of the program itself that pg64 aligned and advised.
+ *
+ * Remembered so that a MAP_FIXED mapping inside one can be advised again, an mremap() keeps what
+ * was gained, and a call that cuts a granule is counted. A bounded table: a region that does not
+ * fit is forgotten and counted (skip_regions_full), which costs nothing but these services.
+ *
+ * Thread-safe. Addresses outside every region are told from two loads, without the lock.
+ */
+#ifndef PG64_REGIONS_H
+#define PG64_REGIONS_H
+
+#include "base/base.h"
+
+struct pg64_region {
+	uintptr_t start, end;
+	uint32_t kind; /* enum pg64_mem */
+	uint32_t fenced; /* 0: no fences; else 1 + pages by which their pattern was moved */
+};
+
+/**
+ * Could [addr, addr + len) touch a region? False is certain; empty and wrapping ranges touch
+ * none.
+ */
+bool pg64_regions_maybe(uintptr_t addr, size_t len);
+
+/**
+ * Remember [addr, addr + len); what was known of the range before is forgotten. @kind may be
+ * PG64_MEM_KINDS: nothing is done for the range. False: the table is full.
+ */
+bool pg64_regions_add(uintptr_t addr, size_t len, enum pg64_mem kind, uint32_t fenced);
+
+/** Is there no room for another region? Without the lock, so it may change at once. */
+bool pg64_regions_full(void);
+
+/** Forget [addr, addr + len); regions that reach out of it keep the rest. */
+void pg64_regions_remove(uintptr_t addr, size_t len);
+
+/** The region that contains all of [addr, addr + len), if any. */
+bool pg64_regions_find(uintptr_t addr, size_t len, struct pg64_region *region);
+
+/** The first region that ends after @addr, if it starts before @end. */
+bool pg64_regions_next(uintptr_t addr, uintptr_t end, struct pg64_region *region);
+
+/** Does @addr lie inside a region (not at its start or end) and inside a granule? */
+bool pg64_regions_cuts(uintptr_t addr);
+
+void pg64_regions_before_fork(void);
+void pg64_regions_after_fork(void);
+
+#endif /* PG64_REGIONS_H */

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The heap engine: mimalloc 2.0.9, compiled into this file as its own src/static.c does, part by
+ * part, so that its calls to the operating system go to arenas and its segments are entered in
+ * the owner map.
+ *
+ * mimalloc is fetched by scripts/fetch-mimalloc and never changed. A newer release is a change of
+ * subprojects/mimalloc.wrap and of this file. What is relied on, of 2.0.9:
+ *  - with `eager_commit` off it maps segments of 32 MiB PROT_NONE and commits pieces of them by
+ *    mprotect() as they are first used (mi_segment_commitx());
+ *  - it decommits whole 64 KiB slices by MADV_DONTNEED, and does not assume what they read as then;
+ *  - memory from mmap() is taken to be zero;
+ *  - it is told a page size of one granule, so that nothing it asks for cuts a granule.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "arena/arena.h"
+#include "arena/growth.h"
+#include "arena/owner.h"
+#include "base/base.h"
+#include "base/counters.h"
+#include "base/fmt.h"
+#include "heap/heap.h"
+
+const bool pg64_heap_maps_itself = false;
+
+/* ---- the operating system, as the engine sees it ---- */
+
+static void *engine_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	(void)addr;
+	(void)flags;
+	(void)fd;
+	(void)offset;
+	/* Segments are large and aligned to their size; the rest is metadata of threads. */
+	size_t align = len >= PG64_MIB ? PG64_SEGMENT : PG64_GRANULE;
+	void *span = pg64_span_alloc(len, align);
+
+	if (span && (!pg64_owner_can(span) ||
+			    ((prot & PROT_WRITE) && pg64_span_commit(span, len) < 0))) {
+		pg64_span_free(span, len);
+		span = NULL;
+	}
+	return span ? span : MAP_FAILED;
+}
+
+static int engine_munmap(void *addr, size_t len)
+{
+	pg64_span_free(addr, len);
+	return 0;
+}
+
+static int engine_mprotect(void *addr, size_t len, int prot)
+{
+	if (!(prot & PROT_WRITE)) {
+		pg64_span_decommit(addr, len);
+		return 0;
+	}
+	if (pg64_span_commit(addr, len) == 0)
+		return 0;
+	errno = ENOMEM;
+	return -1;
+}
+
+static int engine_madvise(void *addr, size_t len, int advice)
+{
+	/*
+	 * Its own MADV_HUGEPAGE would bring 2 MiB pages; page sizes are the page layer's
+	 * business.
+	 */
+	if (advice == MADV_DONTNEED || advice == MADV_FREE)
+		pg64_span_decommit(addr, len);
+	return 0;
+}
+
+static long engine_sysconf(int name)
+{
+	return name == _SC_PAGESIZE ? (long)PG64_GRANULE : sysconf(name);
+}
+
+/* Nothing of /proc and /sys interests the engine: arenas know about overcommit. */
+static int engine_open(const char *path, int flags, ...)
+{
+	(void)path;
+	(void)flags;
+	return -1;
+}
+
+static void segment_live(const void *segment)
+{
+	pg64_owner_set(segment, true);
+}
+
+static void segment_dead(const void *segment)
+{
+	pg64_owner_set(segment, false);
+}
+
+/* ---- mimalloc, part by part in the order of its src/static.c ---- */
+
+#define MI_SHARED_LIB 1 /* no collection at exit */
+#define MI_NO_GETENV 1 /* no MIMALLOC_* variable reaches it */
+/*
+ * No cache of free segments: it gives their memory back only when other segments come and go, so a
+ * process that ended its threads and went idle would keep all of it.
+ */
+#define MI_CACHE_DISABLE 1
+#include <mimalloc.h>
+#include <mimalloc-internal.h>
+
+/* Commit what is used, not the MiB around it: the arenas' thresholds count it. */
+#undef MI_MINIMAL_COMMIT_SIZE
+#define MI_MINIMAL_COMMIT_SIZE MI_COMMIT_SIZE
+
+#define mmap engine_mmap
+#define munmap engine_munmap
+#define mprotect engine_mprotect
+#define madvise engine_madvise
+#define sysconf engine_sysconf
+#define open engine_open
+
+#include <stats.c>
+#include <random.c>
+#include <os.c>
+#include <bitmap.c>
+#include <arena.c>
+#include <segment-cache.c>
+#define _mi_segment_map_allocated_at segment_live
+#define _mi_segment_map_freed_at segment_dead
+#include <segment.c>
+#define _mi_malloc_generic generic_malloc
+#include <page.c>
+#undef _mi_malloc_generic
+#include <heap.c>
+#include <alloc.c>
+#include <alloc-aligned.c>
+#include <alloc-posix.c>
+/* Start-up is called by pg64's composition root, not by a constructor of its own. */
+#define constructor unused
+#define atexit(function) ((void)(function))
+#include <init.c>
+#undef atexit
+#undef constructor
+#include <options.c>
+
+#undef mmap
+#undef munmap
+#undef mprotect
+#undef madvise
+#undef sysconf
+#undef open
+
+/* ---- growth ---- */
+
+static PG64_COLD void *malloc_and_tell(mi_heap_t *heap, size_t size, bool zero, size_t huge_align)
+{
+	PG64_KEEP_FRAME();
+	void *block = generic_malloc(heap, size, zero, huge_align);
+
+	pg64_growth_tell();
+	return block;
+}
+
+/*
+ * Under a limit of accessible memory (RLIMIT_DATA) the engine gives up when the free span that it
+ * likes best cannot be committed, while what waits for its purge would do. Give that back at once;
+ * false: there was nothing, so that another try is no use.
+ */
+static PG64_COLD bool flush_purges(void)
+{
+	mi_heap_t *heap = mi_get_default_heap();
+	uint64_t before = pg64_counted(PG64_C_heap_decommit_bytes);
+
+	/* A thread for which there was no memory even for its heap. */
+	if (!mi_heap_is_initialized(heap))
+		return false;
+	mi_segments_tld_t *tld = &heap->tld->segments;
+	for (size_t bin = 0; bin <= MI_SEGMENT_BIN_MAX; bin++)
+		for (mi_slice_t *slice = tld->spans[bin].first; slice; slice = slice->next)
+			mi_segment_delayed_decommit(_mi_ptr_segment(slice), true, tld->stats);
+	return pg64_counted(PG64_C_heap_decommit_bytes) != before;
+}
+
+static PG64_COLD void *try_again(mi_heap_t *heap, size_t size, bool zero, size_t huge_align)
+{
+	if (size >= PTRDIFF_MAX || !flush_purges())
+		return NULL;
+	return generic_malloc(heap, size, zero, huge_align);
+}
+
+/*
+ * Where all allocations come that the fast path has no block for. After it the engine is at rest.
+ * The first call is the last thing done, so that a walk by frame pointers finds malloc's caller.
+ */
+void *_mi_malloc_generic(mi_heap_t *heap, size_t size, bool zero, size_t huge_align)
+{
+	if (pg64_growth_watched())
+		return malloc_and_tell(heap, size, zero, huge_align);
+	void *block = generic_malloc(heap, size, zero, huge_align);
+	if (pg64_unlikely(!block))
+		block = try_again(heap, size, zero, huge_align);
+	return block;
+}
+
+/* ---- the contract of heap.h ---- */
+
+/* A failed allocation ends here, whatever mimalloc's own idea of the error is. */
+static void on_error(int error, void *arg)
+{
+	(void)error;
+	(void)arg;
+	errno = ENOMEM;
+}
+
+static void set_option(mi_option_t option, long value)
+{
+	options[option].value = value;
+	options[option].init = INITIALIZED;
+}
+
+void pg64_heap_init(const struct pg64_config *config)
+{
+	for (int i = 0; i < _mi_option_last; i++)
+		options[i].init = INITIALIZED;
+	set_option(mi_option_eager_commit, 0);
+	set_option(mi_option_eager_commit_delay, 0);
+	set_option(mi_option_decommit_delay, (long)config->purge_delay_ms);
+	set_option(mi_option_use_numa_nodes, 1);
+	mi_register_error(on_error, NULL);
+}
+
+void pg64_heap_start(void)
+{
+	mi_process_load();
+}
+
+void *pg64_heap_malloc(size_t size)
+{
+	return mi_malloc(size);
+}
+
+void *pg64_heap_calloc(size_t count, size_t size)
+{
+	void *block = mi_calloc(count, size);
+
+	/* A product that overflows is no error to mimalloc's handler. */
+	if (pg64_unlikely(!block))
+		errno = ENOMEM;
+	return block;
+}
+
+#define LARGE_BLOCK (4 * PG64_MIB)
+
+static bool is_zero(const void *page, size_t len)
+{
+	const uint64_t *words = page;
+
+	for (size_t i = 0; i < len / sizeof(*words); i++)
+		if (words[i])
+			return false;
+	return true;
+}
+
+/*
+ * Copy a block into one that reads as zero, page by page and without the pages of zeros: what a
+ * program never touched in a sparse block it must not pay for in the next. Reading such a page
+ * maps the zero page, which is no memory. A part that is dense is copied whole, and the page layer
+ * told before.
+ */
+static void copy_sparse(char *to, const char *from, size_t len)
+{
+	size_t page = pg64_page_bytes(), part = pg64_pmd_bytes();
+
+	for (size_t at = 0; at < len; at += part) {
+		size_t here = len - at < part ? len - at : part, used = 0;
+
+		for (size_t i = 0; i + page <= here; i += page)
+			used += !is_zero(from + at + i, page);
+		if (used >= here / page - here / page / 8) {
+			pg64_span_will_fill(to + at, here);
+			memcpy(to + at, from + at, here);
+			continue;
+		}
+		for (size_t i = 0; i < here; i += page) {
+			size_t n = here - i < page ? here - i : page;
+
+			if (n < page || !is_zero(from + at + i, page))
+				memcpy(to + at + i, from + at + i, n);
+		}
+	}
+}
+
+/* Growing a large block fills the first part of the new one: the page layer can use that. */
+static PG64_COLD void *grow_large(void *block, size_t old_size, size_t size)
+{
+	void *moved = mi_malloc(size);
+
+	if (!moved)
+		return NULL;
+	if (size > MI_LARGE_OBJ_SIZE_MAX) {
+		/* A segment of its own, from a fresh span: it reads as zero. */
+		copy_sparse(moved, block, old_size);
+	} else {
+		pg64_span_will_fill(moved, old_size);
+		memcpy(moved, block, old_size);
+	}
+	mi_free(block);
+	return moved;
+}
+
+void *pg64_heap_realloc(void *block, size_t size)
+{
+	size_t usable = size > LARGE_BLOCK ? mi_usable_size(block) : 0;
+	void *moved = usable >= LARGE_BLOCK && size > usable ? grow_large(block, usable, size)
+							     : mi_realloc(block, size);
+
+	if (pg64_unlikely(!moved))
+		errno = ENOMEM;
+	return moved;
+}
+
+void *pg64_heap_memalign(size_t align, size_t size)
+{
+	void *block = mi_malloc_aligned(size, align);
+
+	if (pg64_unlikely(!block))
+		errno = ENOMEM;
+	return block;
+}
+
+static PG64_COLD void corrupt(const void *block, const char *what)
+{
+	pg64_count(PG64_C_double_free);
+	pg64_log("%s: free(%p); the program is ended, as the C library would", what, block);
+	abort();
+}
+
+/*
+ * What can be seen for the price of a comparison: a block that is the last one freed in its
+ * page, a page without a block in use, and an address that no block can have.
+ */
+static inline void check_free(const void *block, const mi_page_t *page)
+{
+	if (pg64_unlikely((const void *)page->local_free == block || page->used == 0))
+		corrupt(block, "double free detected");
+	if (pg64_unlikely((uintptr_t)block % sizeof(void *)))
+		corrupt(block, "free of a pointer that malloc cannot have returned");
+}
+
+__attribute__((flatten)) bool pg64_heap_free(void *block)
+{
+	if (pg64_unlikely(!pg64_owned(block)))
+		return false;
+	check_free(block, _mi_segment_page_of(_mi_ptr_segment(block), block));
+	mi_free(block);
+	return true;
+}
+
+size_t pg64_heap_usable_size(const void *block)
+{
+	return mi_usable_size(block);
+}
+
+bool pg64_heap_owns(const void *block)
+{
+	return pg64_owned(block);
+}
+
+/* What a thread freed inside segments that are still in use waits for its delay: end the wait. */
+static void purge_free_spans(mi_segments_tld_t *tld)
+{
+	for (size_t bin = 0; bin <= MI_SEGMENT_BIN_MAX; bin++)
+		for (mi_slice_t *slice = tld->spans[bin].first; slice; slice = slice->next)
+			mi_segment_delayed_decommit(_mi_ptr_segment(slice), true, tld->stats);
+}
+
+bool pg64_heap_trim(void)
+{
+	uint64_t before = pg64_counted(PG64_C_heap_purged_bytes);
+	mi_heap_t *heap = mi_get_default_heap();
+
+	mi_collect(true);
+	if (mi_heap_is_initialized(heap))
+		purge_free_spans(&heap->tld->segments);
+	return pg64_counted(PG64_C_heap_purged_bytes) != before;
+}
+
+/* ---- private heaps ---- */
+
+static mi_heap_t *heap_of(struct pg64_heap *heap)
+{
+	return (mi_heap_t *)(void *)heap;
+}
+
+struct pg64_heap *pg64_heap_new(void)
+{
+	return (struct pg64_heap *)(void *)mi_heap_new();
+}
+
+bool pg64_heap_is_mine(const struct pg64_heap *heap)
+{
+	return ((const mi_heap_t *)(const void *)heap)->thread_id == _mi_thread_id();
+}
+
+void *pg64_heap_new_block(struct pg64_heap *heap, size_t size, size_t align)
+{
+	if (align <= sizeof(max_align_t))
+		return mi_heap_malloc(heap_of(heap), size);
+	return mi_heap_malloc_aligned(heap_of(heap), size, align);
+}
+
+int pg64_heap_clear(struct pg64_heap *heap)
+{
+	mi_heap_t *h = heap_of(heap);
+
+	_mi_heap_destroy_pages(h);
+	/* It leaves this table zeroed, which a heap that goes on being used must not have. */
+	memcpy(&h->pages_free_direct, &_mi_heap_empty.pages_free_direct,
+		sizeof(h->pages_free_direct));
+	return 0;
+}
+
+void pg64_heap_delete(struct pg64_heap *heap)
+{
+	mi_heap_destroy(heap_of(heap));
+}
+
+/* ---- fork ---- */
+
+void pg64_heap_before_fork(void)
+{
+}
+
+void pg64_heap_after_fork_parent(void)
+{
+}
+
+/* Another thread may have been copied in the middle of handing a block to this one. */
+static bool end_delayed_freeing(
+	mi_heap_t *heap, mi_page_queue_t *queue, mi_page_t *page, void *arg1, void *arg2)
+{
+	(void)heap;
+	(void)queue;
+	(void)arg1;
+	(void)arg2;
+	mi_thread_free_t old = mi_atomic_load_relaxed(&page->xthread_free);
+	if (mi_tf_delayed(old) == MI_DELAYED_FREEING)
+		mi_atomic_store_release(
+			&page->xthread_free, mi_tf_set_delayed(old, MI_USE_DELAYED_FREE));
+	return true;
+}
+
+/*
+ * The engine is lock-free, but for two waits on other threads, which do not exist in a child:
+ * for readers of the abandoned list, and for a delayed free that is under way. Both are brought
+ * to rest. The heaps of the threads that are gone are lost to the child, as they are with any
+ * allocator.
+ */
+void pg64_heap_after_fork_child(void)
+{
+	mi_heap_t *heap = mi_get_default_heap();
+
+	mi_atomic_store_release(&abandoned_readers, (size_t)0);
+	if (!mi_heap_is_initialized(heap) || _mi_current_thread_count() <= 1)
+		return;
+	for (mi_heap_t *h = heap->tld->heaps; h; h = h->next)
+		mi_heap_visit_pages(h, &end_delayed_freeing, NULL, NULL);
+}
+
+const char *pg64_heap_engine(void)
+{
+	return "mimalloc 2.0.9 (built in)";
+}

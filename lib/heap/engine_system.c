@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The heap engine: an installed libmimalloc, 2.x or 3.x, linked dynamically (-Dmimalloc=system).
+ *
+ * Its mmap() and madvise() resolve to the interposers of the preloaded library, which is how its
+ * memory gets on 64 KiB pages; pg64's own arenas, the collapse backend and the fork fix-ups of
+ * the pinned engine have no part in it. MIMALLOC_* variables are read by libmimalloc itself,
+ * before pg64 can say otherwise; what pg64 relies on is set afterwards.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <mimalloc.h>
+
+#include "base/counters.h"
+#include "base/fmt.h"
+#include "heap/heap.h"
+
+const bool pg64_heap_maps_itself = true;
+
+/* Options of 2.x and 3.x that have no name in the headers of both. */
+static void keep_thp_allowed(void)
+{
+#if MI_MALLOC_VERSION >= 300
+	mi_option_set(mi_option_allow_thp, 1);
+#endif
+}
+
+void pg64_heap_init(const struct pg64_config *config)
+{
+	mi_option_set(mi_option_eager_commit, 1);
+	mi_option_set(mi_option_eager_commit_delay, 0);
+	keep_thp_allowed();
+#if MI_MALLOC_VERSION >= 210
+	mi_option_set(mi_option_purge_delay, (long)config->purge_delay_ms);
+#else
+	mi_option_set(mi_option_decommit_delay, (long)config->purge_delay_ms);
+#endif
+}
+
+void pg64_heap_start(void)
+{
+}
+
+static void *checked(void *block)
+{
+	if (pg64_unlikely(!block))
+		errno = ENOMEM;
+	return block;
+}
+
+void *pg64_heap_malloc(size_t size)
+{
+	return checked(mi_malloc(size));
+}
+
+void *pg64_heap_calloc(size_t count, size_t size)
+{
+	return checked(mi_calloc(count, size));
+}
+
+void *pg64_heap_realloc(void *block, size_t size)
+{
+	return checked(mi_realloc(block, size));
+}
+
+void *pg64_heap_memalign(size_t align, size_t size)
+{
+	return checked(mi_malloc_aligned(size, align));
+}
+
+bool pg64_heap_free(void *block)
+{
+	int saved = errno;
+
+	if (!pg64_heap_owns(block))
+		return false;
+	mi_free(block);
+	errno = saved;
+	return true;
+}
+
+size_t pg64_heap_usable_size(const void *block)
+{
+	return mi_usable_size(block);
+}
+
+bool pg64_heap_owns(const void *block)
+{
+	return block && mi_is_in_heap_region(block);
+}
+
+bool pg64_heap_trim(void)
+{
+	mi_collect(true);
+	return true;
+}
+
+struct owned_heap {
+	mi_heap_t *heap;
+	pthread_t owner;
+};
+
+struct pg64_heap *pg64_heap_new(void)
+{
+	struct owned_heap *h = mi_malloc(sizeof(*h));
+
+	if (!h)
+		return NULL;
+	*h = (struct owned_heap){.heap = mi_heap_new(), .owner = pthread_self()};
+	if (!h->heap) {
+		mi_free(h);
+		return NULL;
+	}
+	return (struct pg64_heap *)(void *)h;
+}
+
+static struct owned_heap *owned(const struct pg64_heap *heap)
+{
+	return (struct owned_heap *)(uintptr_t)heap;
+}
+
+bool pg64_heap_is_mine(const struct pg64_heap *heap)
+{
+	return pthread_equal(owned(heap)->owner, pthread_self());
+}
+
+void *pg64_heap_new_block(struct pg64_heap *heap, size_t size, size_t align)
+{
+	if (align <= sizeof(max_align_t))
+		return mi_heap_malloc(owned(heap)->heap, size);
+	return mi_heap_malloc_aligned(owned(heap)->heap, size, align);
+}
+
+int pg64_heap_clear(struct pg64_heap *heap)
+{
+	mi_heap_t *fresh = mi_heap_new();
+
+	if (!fresh)
+		return -ENOMEM;
+	mi_heap_destroy(owned(heap)->heap);
+	owned(heap)->heap = fresh;
+	return 0;
+}
+
+void pg64_heap_delete(struct pg64_heap *heap)
+{
+	mi_heap_destroy(owned(heap)->heap);
+	mi_free(heap);
+}
+
+void pg64_heap_before_fork(void)
+{
+}
+
+void pg64_heap_after_fork_parent(void)
+{
+}
+
+void pg64_heap_after_fork_child(void)
+{
+}
+
+const char *pg64_heap_engine(void)
+{
+	static char text[48];
+	int v = mi_version();
+
+	pg64_snprintf(
+		text, sizeof(text), "mimalloc %d.%d.%d (system)", v / 100, v / 10 % 10, v % 10);
+	return text;
+}

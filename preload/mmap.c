@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The mmap family. A mapping that pg64 can help is placed on a 64 KiB boundary and advised;
+ * every other call goes to the kernel unchanged, and the reason is counted.
+ *
+ * Never changed: a mapping's length, a caller's address, a file mapping, a MAP_HUGETLB attempt
+ * (PostgreSQL tries one first and must see it fail).
+ */
+/*
+ * With it the header would turn the definition of mmap into one of mmap64. off_t has 64 bits
+ * anyway.
+ */
+#undef _FILE_OFFSET_BITS
+
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+
+#include "arena/regions.h"
+#include "base/counters.h"
+#include "base/sys.h"
+#include "heap/heap.h"
+#include "page/page.h"
+#include "place.h"
+#include "preload.h"
+#include "remap.h"
+
+#ifndef MAP_32BIT
+#define MAP_32BIT 0
+#endif
+#define PG64_MADV_POPULATE_WRITE 23
+
+static void *result(void *p)
+{
+	if (pg64_sys_is_err(p)) {
+		errno = -pg64_sys_err(p);
+		return MAP_FAILED;
+	}
+	return p;
+}
+
+static int status(int ret)
+{
+	if (ret < 0) {
+		errno = -ret;
+		return -1;
+	}
+	return ret;
+}
+
+/* Why this mapping is passed through, or PG64_COUNTERS: it is ours to help. */
+static enum pg64_counter why_not(void *addr, size_t len, int prot, int flags, off_t offset)
+{
+	if (!(flags & MAP_ANONYMOUS))
+		return PG64_C_skip_file;
+	/* Zero and what wraps around are for the kernel to refuse. */
+	if (len < pg64_process.config.mmap_min || len < PG64_GRANULE ||
+		len > SIZE_MAX - PG64_GRANULE)
+		return PG64_C_skip_small;
+	if ((addr && !pg64_heap_maps_itself) || (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
+		return PG64_C_skip_hint;
+	if (flags & (MAP_GROWSDOWN | MAP_STACK | MAP_HUGETLB | MAP_LOCKED | MAP_32BIT))
+		return PG64_C_skip_flags;
+	if (prot != (PROT_READ | PROT_WRITE))
+		return PG64_C_skip_prot;
+	/* Of no use, but for the kernel to judge; and lengths that wrap around. */
+	if (offset || len > SIZE_MAX - PG64_GRANULE)
+		return PG64_C_skip_flags;
+	if (pg64_regions_full())
+		return PG64_C_skip_regions_full;
+	return PG64_COUNTERS;
+}
+
+static void advise(void *p, size_t len, enum pg64_mem kind)
+{
+	/* However small: neighbours of the same sort become one VMA. */
+	bool fence = pg64_page_needs_fence(kind);
+
+	/* A fenced mapping that nobody remembers could not be resized any more. */
+	if (!pg64_regions_add((uintptr_t)p, len, kind, fence))
+		return;
+	if (pg64_page_advise(p, len, kind) == PG64_BACKEND_BASE) {
+		pg64_regions_remove((uintptr_t)p, len);
+		return;
+	}
+	if (fence)
+		pg64_page_fence(p, len);
+	if (!pg64_is_aligned((uintptr_t)p, PG64_GRANULE))
+		pg64_count(PG64_C_skip_unaligned);
+	pg64_count(PG64_C_mmap_advised);
+	pg64_count_add(
+		kind == PG64_MEM_SHARED ? PG64_C_shared_advised_bytes : PG64_C_mmap_advised_bytes,
+		len);
+}
+
+/*
+ * A shared mapping's folios are aligned in its file, so address and offset must be congruent:
+ * reserve first, then map over the aligned address.
+ */
+static void *map_shared(size_t len, int prot, int flags)
+{
+	void *target = pg64_place_reserve(len);
+
+	if (pg64_sys_is_err(target))
+		return pg64_sys_mmap(NULL, len, prot, flags, -1, 0);
+	void *p = pg64_sys_mmap(target, len, prot, flags | MAP_FIXED, -1, 0);
+	if (pg64_sys_is_err(p))
+		pg64_sys_munmap(target, pg64_align_up(len, pg64_page_bytes()));
+	return p;
+}
+
+static void *map_helped(void *hint, size_t len, int prot, int flags)
+{
+	enum pg64_mem kind = flags & MAP_SHARED ? PG64_MEM_SHARED : PG64_MEM_ANON;
+	enum pg64_backend backend = pg64_page_backend(kind);
+	int quiet = flags & ~MAP_POPULATE;
+
+	if (backend == PG64_BACKEND_BASE || backend == PG64_BACKEND_COLLAPSE) {
+		pg64_count(PG64_C_skip_base);
+		return pg64_sys_mmap(hint, len, prot, flags, -1, 0);
+	}
+	void *p = hint			    ? pg64_sys_mmap(hint, len, prot, quiet, -1, 0)
+		  : kind == PG64_MEM_SHARED ? map_shared(len, prot, quiet)
+					    : pg64_place_anon(len, prot, quiet);
+	if (pg64_sys_is_err(p))
+		return p;
+	size_t whole = pg64_align_up(len, pg64_page_bytes());
+	advise(p, whole, kind);
+	/* MAP_POPULATE must come after the advice; best effort, as the flag is (Linux >= 5.14). */
+	if ((flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE &&
+		pg64_sys_madvise(p, whole, PG64_MADV_POPULATE_WRITE) == -EINVAL)
+		for (char *page = p; page < (char *)p + whole; page += pg64_page_bytes())
+			pg64_page_os()->touch(page);
+	return p;
+}
+
+/* A MAP_FIXED mapping inside a region makes a VMA without the advice: advise again. */
+static void after_fixed(uintptr_t addr, size_t len, int flags)
+{
+	struct pg64_region region;
+
+	if (!(flags & MAP_ANONYMOUS) || !pg64_regions_find(addr, len, &region) ||
+		region.kind != (flags & MAP_SHARED ? PG64_MEM_SHARED : PG64_MEM_ANON)) {
+		pg64_regions_remove(addr, len);
+		return;
+	}
+	if (pg64_align_up(addr, PG64_GRANULE) + PG64_GRANULE > addr + len)
+		return;
+	if (pg64_page_advise_once((void *)addr, len, region.kind) == 0)
+		pg64_count(PG64_C_fixed_readvised);
+	if (region.fenced == 1)
+		pg64_page_fence((void *)addr, len);
+}
+
+PG64_EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	if (!pg64_serves_mmap())
+		return result(pg64_sys_mmap(addr, len, prot, flags, fd, offset));
+	enum pg64_counter why = why_not(addr, len, prot, flags, offset);
+	if (why == PG64_COUNTERS)
+		return result(map_helped(addr, len, prot, flags));
+	pg64_count(why);
+	void *p = pg64_sys_mmap(addr, len, prot, flags, fd, offset);
+	if (!pg64_sys_is_err(p) && (flags & MAP_FIXED) && pg64_regions_maybe((uintptr_t)p, len))
+		after_fixed((uintptr_t)p, pg64_align_up(len, pg64_page_bytes()), flags);
+	return result(p);
+}
+
+PG64_EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+	__attribute__((alias("mmap")));
+
+/* Count a boundary inside a granule of a region; whole granules are nobody's loss. */
+static void count_cut(void *addr, size_t len, enum pg64_counter counter)
+{
+	uintptr_t start = (uintptr_t)addr;
+
+	if (pg64_regions_maybe(start, len) &&
+		(pg64_regions_cuts(start) || pg64_regions_cuts(start + len)))
+		pg64_count(counter);
+}
+
+PG64_EXPORT int munmap(void *addr, size_t len)
+{
+	if (pg64_serves_mmap() && pg64_is_aligned((uintptr_t)addr, pg64_page_bytes()) &&
+		pg64_regions_maybe((uintptr_t)addr, len)) {
+		count_cut(addr, len, PG64_C_demote_munmap);
+		/* Before the call: after it another thread may map and add the same addresses. */
+		pg64_regions_remove((uintptr_t)addr, pg64_align_up(len, pg64_page_bytes()));
+	}
+	return status(pg64_sys_munmap(addr, len));
+}
+
+PG64_EXPORT void *mremap(void *old, size_t old_len, size_t new_len, int flags, ...)
+{
+	struct pg64_region region;
+	void *target = NULL;
+
+	if (flags & (MREMAP_FIXED | PG64_MREMAP_DONTUNMAP)) {
+		va_list args;
+		va_start(args, flags);
+		target = va_arg(args, void *);
+		va_end(args);
+	}
+	size_t whole = pg64_align_up(old_len, pg64_page_bytes());
+	if (!pg64_serves_mmap() || whole == 0 ||
+		!pg64_regions_find((uintptr_t)old, whole, &region)) {
+		void *p = pg64_sys_mremap(old, old_len, new_len, flags, target);
+		if (!pg64_sys_is_err(p) && pg64_process.mmap_mode == PG64_SERVE && whole) {
+			pg64_regions_remove((uintptr_t)old, whole);
+			pg64_regions_remove((uintptr_t)p, new_len);
+		}
+		return result(p);
+	}
+	return result(pg64_remap(old, whole, new_len, flags, target, &region));
+}
+
+PG64_EXPORT int mprotect(void *addr, size_t len, int prot)
+{
+	if (pg64_serves_mmap())
+		count_cut(addr, len, PG64_C_demote_mprotect);
+	return status(pg64_sys_mprotect(addr, len, prot));
+}
+
+/* Nothing is done for this range any more; but where it is several VMAs must be kept in mind. */
+static void leave_to_program(uintptr_t addr, size_t len)
+{
+	struct pg64_region region;
+	uintptr_t end = addr + len;
+
+	while (pg64_regions_next(addr, end, &region)) {
+		if (region.start < addr)
+			region.start = addr;
+		if (region.end > end)
+			region.end = end;
+		len = region.end - region.start;
+		if (region.fenced == 1)
+			pg64_page_unfence((void *)region.start, len);
+		if (region.fenced)
+			pg64_regions_add(region.start, len, PG64_MEM_KINDS, region.fenced);
+		else
+			pg64_regions_remove(region.start, len);
+		addr = region.end;
+	}
+}
+
+/* The program has a policy of its own for this range, which wins. */
+static void before_advice(void *addr, size_t len, int advice)
+{
+	if (!pg64_regions_maybe((uintptr_t)addr, len))
+		return;
+	switch (advice) {
+	case MADV_DONTNEED:
+	case MADV_FREE:
+		count_cut(addr, len, PG64_C_demote_madvise);
+		break;
+	case MADV_HUGEPAGE:
+	case MADV_NOHUGEPAGE:
+		pg64_count(PG64_C_skip_user_advice);
+		if (pg64_is_aligned((uintptr_t)addr, pg64_page_bytes()))
+			leave_to_program((uintptr_t)addr, pg64_align_up(len, pg64_page_bytes()));
+		break;
+	}
+}
+
+PG64_EXPORT int madvise(void *addr, size_t len, int advice)
+{
+	if (pg64_serves_mmap())
+		before_advice(addr, len, advice);
+	return status(pg64_sys_madvise(addr, len, advice));
+}
+
+/* As in glibc: POSIX_MADV_DONTNEED must not destroy data, so it does nothing. Returns the error. */
+PG64_EXPORT int posix_madvise(void *addr, size_t len, int advice)
+{
+	if (advice == POSIX_MADV_DONTNEED)
+		return 0;
+	return -pg64_sys_madvise(addr, len, advice);
+}
