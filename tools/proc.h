@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * /proc/PID as `pg64 stat` needs it: the memory regions with their resident sizes, the fault
+ * counts, the family of a process.
+ */
+#ifndef PG64_TOOL_PROC_H
+#define PG64_TOOL_PROC_H
+
+#include "tool.h"
+
+enum region_kind {
+	REGION_HEAP, /* arenas of pg64, where the kernel keeps the names of mappings */
+	REGION_ANON,
+	REGION_SHARED, /* shared anonymous memory, memfd, System V */
+	REGION_STACK,
+	REGION_FILE,
+	REGION_KINDS,
+};
+
+const char *region_kind_name(enum region_kind kind);
+
+struct region {
+	uintptr_t start;
+	uintptr_t end;
+	enum region_kind kind;
+	bool advised; /* VmFlags hg or p6: asked for large pages */
+	uint64_t resident_bytes;
+	uint64_t pss_bytes;
+	uint64_t swap_bytes;
+};
+
+struct process {
+	int pid;
+	int parent;
+	char state;
+	char exe[PATH_MAX]; /* or the name in brackets */
+	uint64_t minor_faults;
+	uint64_t major_faults;
+};
+
+/** 0; -ESRCH: no such process, or a zombie. */
+int proc_read(int pid, struct process *process);
+
+/**
+ * Call @visit for each region of the process that has resident or swapped pages. 0; -ESRCH: gone;
+ * -EACCES: not allowed; other -errno.
+ */
+int proc_each_region(
+	int pid, void (*visit)(void *context, const struct region *region), void *context);
+
+/**
+ * @pid and its descendants, in a fresh array that is the caller's. The count, or -errno.
+ */
+int proc_family(int pid, int **pids);
+
+#endif /* PG64_TOOL_PROC_H */
