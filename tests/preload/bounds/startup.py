@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What small programs pay for the library: /bin/true, and a shell script of 100 commands.
+
+Extra system calls, extra minor faults and extra resident memory, counted, against a budget. The
+figures are printed. Of several runs the least is taken: what is random (the layout of a process)
+only ever adds. The faults and the memory of the script are summed over the shell and its children.
+"""
+import os
+import subprocess
+import tempfile
+
+import bounds  # noqa: F401  # pylint: disable=unused-import
+from preload import LIBRARY, case, check, main, need, program
+
+# Budgets: what was measured (in brackets), and a little.
+TRUE_CALLS = 17  # [15, of them 8 the dynamic linker's to load the library]
+TRUE_FAULTS = 38  # [27 to 33]
+TRUE_RSS_KIB = 620  # [380 to 564, most of it pages of the library's file, which are shared]
+SCRIPT_CALLS = 2200  # [2017: 15 for each of 101 programs, 5 for each of 100 forks of the shell]
+SCRIPT_FAULTS = 6300  # [5208 to 5861, 58 for each program and its fork]
+SCRIPT_RSS_KIB = 560  # [204 to 436, of the largest process]
+
+RUNS = 5
+# Ours would add to the figures: folders for the loader to search, variables for the shell to copy.
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+TRUE = ("/bin/true",)
+SCRIPT = ("/bin/bash", "-c", "for i in {1..100}; do /bin/echo $i >/dev/null; done")
+
+
+def system_calls(command, preload):
+    """Lines of strace -f that are system calls."""
+    given = [f"-ELD_PRELOAD={LIBRARY}"] if preload else []
+    with tempfile.NamedTemporaryFile(prefix="pg64-", mode="r") as file:
+        subprocess.run(["strace", "-f", "-qq", "-e", "signal=none", "-o", file.name, *given,
+                        *command], env=ENVIRONMENT, check=True, timeout=30,
+                       stdin=subprocess.DEVNULL)
+        return sum(1 for line in file
+                   if " resumed>" not in line and "+++" not in line and "(" in line)
+
+
+def cost(command, preload):
+    """{minor_faults, rss_max} of a command that a small process starts."""
+    given = [f"LD_PRELOAD={LIBRARY}"] if preload else []
+    read_fd, write_fd = os.pipe()
+    words = [program("spawn"), *given, *command]
+    # The shell gives the launcher its descriptor 3, whatever ours is.
+    with subprocess.Popen(["/bin/sh", "-c", f'exec "$@" 3>&{write_fd} {write_fd}>&-', "sh", *words],
+                          env=ENVIRONMENT, pass_fds=(write_fd,),
+                          stdin=subprocess.DEVNULL) as child:
+        os.close(write_fd)
+        with os.fdopen(read_fd) as file:
+            said = file.read()
+        check(child.wait(30) == 0, f"{words}: ended with {child.returncode}")
+    return {name: int(value) for name, value in (line.split() for line in said.splitlines())}
+
+
+def least(command, preload):
+    runs = [cost(command, preload) for _ in range(RUNS)]
+    return {name: min(one[name] for one in runs) for name in runs[0]}
+
+
+def calls_within(command, budget):
+    need("strace")
+    plain, ours = (min(system_calls(command, preload) for _ in range(2))
+                   for preload in (False, True))
+    said = f"{plain} -> {ours} system calls: {ours - plain} more, budget {budget}"
+    check(ours - plain <= budget, said)
+    return said
+
+
+def cost_within(command, faults, rss_kib):
+    plain, ours = least(command, False), least(command, True)
+    more = {name: ours[name] - plain[name] for name in plain}
+    said = (f"{plain['minor_faults']} -> {ours['minor_faults']} minor faults: "
+            f"{more['minor_faults']} more, budget {faults}; {plain['rss_max'] >> 10} -> "
+            f"{ours['rss_max'] >> 10} KiB resident: {more['rss_max'] >> 10} more, "
+            f"budget {rss_kib}")
+    check(more["minor_faults"] <= faults and more["rss_max"] <= rss_kib << 10, said)
+    return said
+
+
+@case
+def true_calls():
+    return calls_within(TRUE, TRUE_CALLS)
+
+
+@case
+def true_cost():
+    return cost_within(TRUE, TRUE_FAULTS, TRUE_RSS_KIB)
+
+
+@case
+def script_calls():
+    return calls_within(SCRIPT, SCRIPT_CALLS)
+
+
+@case
+def script_cost():
+    return cost_within(SCRIPT, SCRIPT_FAULTS, SCRIPT_RSS_KIB)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Processes: fork in all its forms, from programs with threads. A deadlock is a time-out."""
+from preload import LIBRARY, case, check, main, program, run, same
+
+BACKENDS = tuple({"backend": name} for name in ("mthp", "collapse", "base"))
+
+
+@case
+def from_main():
+    """8 threads allocate; the children allocate, free, start a thread and fork again."""
+    same(program("forks"), "main", "25", variants=BACKENDS)
+
+
+@case
+def from_two_threads():
+    same(program("forks"), "thread", "20", variants=BACKENDS[1:])
+
+
+@case
+def while_threads_end():
+    same(program("forks"), "exiting", "40", variants=BACKENDS[1:])
+
+
+@case
+def purged_at_once():
+    same(program("forks"), "main", "20", purge_delay_ms=0, heap_min=0, collapse_min=0)
+
+
+@case
+def spawn():
+    """vfork + exec, posix_spawn."""
+    same(program("forks"), "spawn", "60")
+
+
+@case
+def without_handlers():
+    """_Fork() and clone()."""
+    same(program("forks"), "raw", "40", variants=BACKENDS[1:])
+
+
+@case
+def daemonised():
+    same(program("forks"), "daemon")
+
+
+@case
+def aside():
+    same(program("forks"), "main", "10", variants=({"enable": 0}, {"malloc": 0}))
+
+
+@case
+def handlers_of_others():
+    """Fork handlers that allocate, of libraries that start before and after ours."""
+    other = program("lib_atfork.so")
+    for order in (f"{other} {LIBRARY}", f"{LIBRARY} {other}"):
+        run(program("forks"), "daemon", preload=order).good()
+        run(program("forks"), "main", "5", preload=order).good()
+
+
+@case
+def counted():
+    said = run(program("forks"), "daemon", stats=True).good()
+    check(any(process["forked"] and process["counters"]["forks"] >= 1 for process in said.stats)
+          or said.counter("forks") == 0, "forks are not counted")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of the program's regions, against a model with one entry a page.
+ */
+#include "arena/regions.h"
+#include "base/counters.h"
+#include "layers.h"
+
+#define PAGE 4096
+#define PAGES 400
+#define BASE ((uintptr_t)0x7f0000000000)
+#define TABLE_MAX 4096
+
+/* Each page's region: 0 is none; pages of one add that was not cut through share a number. */
+static unsigned int model[PAGES];
+static unsigned int kinds[1 << 16];
+static unsigned int serial;
+
+static void model_remove(size_t first, size_t count)
+{
+	unsigned int left = first > 0 ? model[first - 1] : 0;
+
+	/* What reaches out on the right is a region of its own from now on. */
+	for (size_t i = first + count; left && i < PAGES && model[i] == left; i++) {
+		if (i == first + count)
+			kinds[++serial] = kinds[left];
+		model[i] = serial;
+	}
+	for (size_t i = first; i < first + count; i++)
+		model[i] = 0;
+}
+
+static void check_find(size_t first, size_t count)
+{
+	struct pg64_region found;
+	bool whole = true;
+
+	for (size_t i = first; i < first + count; i++)
+		whole = whole && model[i] && model[i] == model[first];
+	bool got = pg64_regions_find(BASE + first * PAGE, count * PAGE, &found);
+	CHECK_EQ(got, whole);
+	if (!got || !whole)
+		return;
+	size_t from = first, to = first;
+	while (from > 0 && model[from - 1] == model[first])
+		from--;
+	while (to < PAGES && model[to] == model[first])
+		to++;
+	CHECK_EQ(found.start, BASE + from * PAGE);
+	CHECK_EQ(found.end, BASE + to * PAGE);
+	CHECK_EQ(found.kind * 2 + found.fenced, kinds[model[first]]);
+}
+
+static void against_model(void)
+{
+	for (int round = 0; round < 20000; round++) {
+		size_t first = test_below(PAGES), count = 1 + test_below(PAGES - first);
+
+		if (test_random() % 4)
+			count = 1 + test_below(count < 20 ? count : 20);
+		if (test_random() & 1) {
+			unsigned int kind = test_below(3), fenced = test_random() & 1;
+
+			model_remove(first, count);
+			kinds[++serial] = kind * 2 + fenced;
+			for (size_t i = first; i < first + count; i++)
+				model[i] = serial;
+			pg64_regions_add(BASE + first * PAGE, count * PAGE, kind, fenced);
+		} else {
+			model_remove(first, count);
+			pg64_regions_remove(BASE + first * PAGE, count * PAGE);
+		}
+		first = test_below(PAGES);
+		check_find(first, 1 + test_below(PAGES - first));
+		check_find(first, 1);
+		if (model[first])
+			CHECK(pg64_regions_maybe(BASE + first * PAGE, PAGE));
+	}
+}
+
+static void cuts(void)
+{
+	pg64_regions_add(BASE, 4 * PG64_GRANULE, PG64_MEM_ANON, false);
+	CHECK(!pg64_regions_cuts(BASE));
+	CHECK(!pg64_regions_cuts(BASE + PG64_GRANULE));
+	CHECK(pg64_regions_cuts(BASE + PAGE));
+	CHECK(pg64_regions_cuts(BASE + 4 * PG64_GRANULE - 1));
+	CHECK(!pg64_regions_cuts(BASE + 4 * PG64_GRANULE));
+	pg64_regions_remove(BASE, PAGE);
+	CHECK(!pg64_regions_cuts(BASE + PAGE));
+}
+
+/* What a program may pass to munmap() or madvise(), and the kernel then refuses. */
+static void nonsense(void)
+{
+	struct pg64_region found;
+
+	pg64_regions_add(BASE, 16 * PAGE, PG64_MEM_ANON, true);
+	pg64_regions_remove(BASE + 4 * PAGE, 0);
+	CHECK(pg64_regions_find(BASE, 16 * PAGE, &found));
+	pg64_regions_add(BASE + 4 * PAGE, 0, PG64_MEM_SHARED, false);
+	CHECK(pg64_regions_find(BASE, 16 * PAGE, &found));
+	/* The end of the range wraps around to just before its start. */
+	CHECK(!pg64_regions_find(BASE + 4 * PAGE, SIZE_MAX, &found));
+	CHECK(!pg64_regions_find(BASE + 4 * PAGE, SIZE_MAX - PAGE + 1, &found));
+	pg64_regions_remove(BASE + 8 * PAGE, SIZE_MAX - PAGE + 1);
+	pg64_regions_remove(BASE + 8 * PAGE, SIZE_MAX);
+	CHECK(pg64_regions_find(BASE, 16 * PAGE, &found));
+	CHECK_EQ(found.end - found.start, 16 * PAGE);
+	CHECK(!pg64_regions_find(0, PAGE, &found));
+	CHECK(!pg64_regions_maybe(0, PAGE));
+}
+
+static void full_table(void)
+{
+	struct pg64_region found;
+
+	for (uintptr_t i = 0; i < TABLE_MAX; i++)
+		pg64_regions_add(BASE + i * 8 * PAGE, 4 * PAGE, PG64_MEM_ANON, false);
+	CHECK_EQ(pg64_counted(PG64_C_skip_regions_full), 0);
+	pg64_regions_add(BASE - 8 * PAGE, 4 * PAGE, PG64_MEM_ANON, false);
+	CHECK_EQ(pg64_counted(PG64_C_skip_regions_full), 1);
+	CHECK(!pg64_regions_find(BASE - 8 * PAGE, PAGE, &found));
+	/* A cut in the middle has no room for the second part, which is forgotten. */
+	pg64_regions_remove(BASE + PAGE, PAGE);
+	CHECK_EQ(pg64_counted(PG64_C_skip_regions_full), 2);
+	CHECK(pg64_regions_find(BASE, PAGE, &found));
+	CHECK(!pg64_regions_find(BASE + 2 * PAGE, PAGE, &found));
+	for (uintptr_t i = 1; i < TABLE_MAX; i++)
+		CHECK(pg64_regions_find(BASE + i * 8 * PAGE, 4 * PAGE, &found));
+	/* Room again. */
+	pg64_regions_remove(BASE, 8 * PAGE);
+	pg64_regions_add(BASE - 8 * PAGE, 4 * PAGE, PG64_MEM_ANON, false);
+	CHECK(pg64_regions_find(BASE - 8 * PAGE, 4 * PAGE, &found));
+}
+
+/* The locks are free again on both sides of a fork that holds them. */
+static void fork_keeps_it(void)
+{
+	struct pg64_region found;
+	int status;
+
+	pg64_regions_add(BASE, PAGE, PG64_MEM_ANON, false);
+	pg64_regions_before_fork();
+	pid_t pid = fork();
+	pg64_regions_after_fork();
+	REQUIRE(pid >= 0);
+	CHECK(pg64_regions_find(BASE, PAGE, &found));
+	if (pid == 0)
+		_exit(test_failures ? 1 : 0);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct test_case cases[] = {CASE(against_model), CASE(cuts), CASE(nonsense),
+		CASE(full_table), CASE(fork_keeps_it)};
+
+	return RUN_CASES(cases, argc, argv);
+}
