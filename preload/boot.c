@@ -120,7 +120,7 @@ static void before_fork(void)
 
 static void after_fork_parent(void)
 {
-	pg64_arena_after_fork();
+	pg64_arena_after_fork(false);
 	pg64_regions_after_fork();
 	pg64_heap_after_fork_parent();
 }
@@ -128,7 +128,7 @@ static void after_fork_parent(void)
 static void after_fork_child(void)
 {
 	pg64_lock_new_process();
-	pg64_arena_after_fork();
+	pg64_arena_after_fork(true);
 	pg64_regions_after_fork();
 	if (pg64_process.malloc_mode == PG64_SERVE)
 		pg64_heap_after_fork_child();

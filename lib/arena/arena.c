@@ -343,12 +343,11 @@ static void forget_busy(struct pg64_arena_state *st)
 	}
 }
 
-void pg64_arena_after_fork(void)
+void pg64_arena_after_fork(bool child)
 {
 	struct pg64_arena_state *st = &pg64_arenas;
 
-	/* The lock was taken in the name of the parent. */
-	if (__atomic_load_n(&st->lock.owner_pid, __ATOMIC_RELAXED) != (uint32_t)pg64_sys_getpid())
+	if (child)
 		forget_busy(st);
 	pg64_ahead_after_fork();
 	pg64_unlock_after_fork(&st->lock);

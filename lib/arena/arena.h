@@ -50,8 +50,8 @@ void pg64_arena_totals(
 /** Call @visit for each arena's accessible part. For statistics; takes no lock. */
 void pg64_arena_each(void (*visit)(void *context, uintptr_t start, size_t len), void *context);
 
-/** Fork: hold all arena locks over the call. */
+/** Fork: hold all arena locks over the call; afterwards say whether this is the child. */
 void pg64_arena_before_fork(void);
-void pg64_arena_after_fork(void);
+void pg64_arena_after_fork(bool child);
 
 #endif /* PG64_ARENA_H */

@@ -2,8 +2,10 @@
 /*
  * A spinning mutex that survives fork: see lock.h.
  *
- * The owner is a process, not a thread: that is all it takes to tell a lock that a thread of ours
- * will release from one whose owner stayed behind in the parent.
+ * The owner is a process and a thread of it. The process tells a lock that a thread of ours will
+ * release from one whose owner stayed behind in the parent; the thread tells a signal handler that
+ * the lock is its own. Both change in one store: a handler that forks may come in after any
+ * instruction, and must never find a lock that is taken but nobody's.
  */
 #include "lock.h"
 
@@ -50,26 +52,41 @@ static uint32_t my_pid(void)
 	return pid ? pid : ask_pid();
 }
 
-/* This thread, by a name that its copy in a forked child has too. */
-static uintptr_t self(void)
+/* This thread, by a number that its copy in a forked child has too. Never 0. */
+static uint32_t self(void)
 {
-	static __thread char here;
+	static uint32_t last;
+	static __thread uint32_t number;
 
-	return (uintptr_t)&here;
+	if (pg64_unlikely(number == 0))
+		number = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+	return number;
 }
 
-static bool try_take(struct pg64_lock *lock, uint32_t from, uint32_t pid)
+static uint64_t owner_of(uint32_t pid, uint32_t thread)
 {
-	if (!__atomic_compare_exchange_n(
-		    &lock->owner_pid, &from, pid, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		return false;
-	__atomic_store_n(&lock->thread, self(), __ATOMIC_RELAXED);
-	return true;
+	return (uint64_t)pid << 32 | thread;
+}
+
+static uint32_t pid_of(uint64_t owner)
+{
+	return (uint32_t)(owner >> 32);
+}
+
+static uint32_t thread_of(uint64_t owner)
+{
+	return (uint32_t)owner;
+}
+
+static bool try_take(struct pg64_lock *lock, uint64_t from, uint32_t pid)
+{
+	return __atomic_compare_exchange_n(&lock->owner, &from, owner_of(pid, self()), false,
+		__ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
 static bool is_forking(const struct pg64_lock *lock)
 {
-	uintptr_t forker = __atomic_load_n(&lock->forker, __ATOMIC_RELAXED);
+	uint32_t forker = __atomic_load_n(&lock->forker, __ATOMIC_RELAXED);
 
 	return forker && forker == self();
 }
@@ -77,14 +94,14 @@ static bool is_forking(const struct pg64_lock *lock)
 void pg64_lock(struct pg64_lock *lock)
 {
 	uint32_t pid = my_pid();
-	uint32_t stranger = 0;
+	uint64_t stranger = 0;
 	unsigned int patience = 0;
 	unsigned int spins = 0;
 
 	while (!try_take(lock, 0, pid)) {
 		if (is_forking(lock))
 			return;
-		uint32_t owner = __atomic_load_n(&lock->owner_pid, __ATOMIC_RELAXED);
+		uint64_t owner = __atomic_load_n(&lock->owner, __ATOMIC_RELAXED);
 
 		if (spins++ < SPINS) {
 			relax();
@@ -92,8 +109,8 @@ void pg64_lock(struct pg64_lock *lock)
 		}
 		if (spins == SPINS + 1)
 			pid = ask_pid();
-		if (owner == 0 || owner == pid || owner != stranger) {
-			stranger = owner == pid ? 0 : owner;
+		if (owner == 0 || pid_of(owner) == pid || owner != stranger) {
+			stranger = pid_of(owner) == pid ? 0 : owner;
 			patience = 0;
 		} else if (++patience > PATIENCE_YIELDS && try_take(lock, owner, pid)) {
 			return;
@@ -104,10 +121,8 @@ void pg64_lock(struct pg64_lock *lock)
 
 void pg64_unlock(struct pg64_lock *lock)
 {
-	if (is_forking(lock))
-		return;
-	__atomic_store_n(&lock->thread, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&lock->owner_pid, 0, __ATOMIC_RELEASE);
+	if (!is_forking(lock))
+		__atomic_store_n(&lock->owner, 0, __ATOMIC_RELEASE);
 }
 
 void pg64_lock_over_fork(struct pg64_lock *lock)
@@ -116,8 +131,7 @@ void pg64_lock_over_fork(struct pg64_lock *lock)
 	 * Ours already: a signal handler forks that has interrupted this thread in between. It will
 	 * go on there and release the lock itself, in the parent and in the child.
 	 */
-	lock->nested = __atomic_load_n(&lock->owner_pid, __ATOMIC_RELAXED) &&
-		       __atomic_load_n(&lock->thread, __ATOMIC_RELAXED) == self();
+	lock->nested = thread_of(__atomic_load_n(&lock->owner, __ATOMIC_RELAXED)) == self();
 	if (!lock->nested)
 		pg64_lock(lock);
 	__atomic_store_n(&lock->forker, self(), __ATOMIC_RELAXED);

@@ -10,10 +10,9 @@
 #include <stdint.h>
 
 struct pg64_lock {
-	uint32_t owner_pid; /* 0: free */
+	uint64_t owner; /* process id and thread, in one word; 0: free */
+	uint32_t forker; /* the thread that holds it over a fork; 0: nobody */
 	uint32_t nested; /* the fork came from a signal handler of the thread that holds it */
-	uintptr_t thread; /* that holds it; 0: nobody */
-	uintptr_t forker; /* the thread that holds it over a fork; 0: nobody */
 };
 
 void pg64_lock(struct pg64_lock *lock);

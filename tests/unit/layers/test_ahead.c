@@ -186,7 +186,7 @@ static void fork_keeps_it(void)
 	char *p = large_block(BLOCK);
 	pg64_arena_before_fork();
 	pid_t pid = fork();
-	pg64_arena_after_fork();
+	pg64_arena_after_fork(pid == 0);
 	REQUIRE(pid >= 0);
 	fake_write(p, STRETCH + 4096, 1);
 	tick();

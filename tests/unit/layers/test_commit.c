@@ -479,7 +479,7 @@ static void fork_now(char *addr)
 		return;
 	pg64_arena_before_fork();
 	child = fork();
-	pg64_arena_after_fork();
+	pg64_arena_after_fork(child == 0);
 	if (child != 0)
 		return;
 	/* In the child the collapsing thread does not exist; its stretch is free for everything. */

@@ -121,7 +121,7 @@ static void fork_and_allocate(void)
 	pg64_regions_before_fork();
 	pg64_arena_before_fork();
 	pid_t pid = fork();
-	pg64_arena_after_fork();
+	pg64_arena_after_fork(pid == 0);
 	pg64_regions_after_fork();
 	if (pid == 0) {
 		uint64_t x = 12345;
