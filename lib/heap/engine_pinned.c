@@ -325,9 +325,21 @@ void *pg64_heap_realloc(void *block, size_t size)
 	return moved;
 }
 
+/*
+ * The engine's own short cut believes that a block of 256, 512 or 1024 bytes is aligned to its
+ * size, but its pages of small blocks begin 384 bytes into a slice. So only what holds for every
+ * block is taken for granted; the rest goes to the function with an offset, which has no short cut.
+ */
+static void *aligned_block(mi_heap_t *heap, size_t align, size_t size)
+{
+	if (align <= sizeof(void *) || (align <= MI_MAX_ALIGN_SIZE && size > sizeof(void *)))
+		return mi_heap_malloc(heap, size);
+	return mi_heap_malloc_aligned_at(heap, size, align, 0);
+}
+
 void *pg64_heap_memalign(size_t align, size_t size)
 {
-	void *block = mi_malloc_aligned(size, align);
+	void *block = aligned_block(mi_get_default_heap(), align, size);
 
 	if (pg64_unlikely(!block))
 		errno = ENOMEM;
@@ -410,9 +422,7 @@ bool pg64_heap_is_mine(const struct pg64_heap *heap)
 
 void *pg64_heap_new_block(struct pg64_heap *heap, size_t size, size_t align)
 {
-	if (align <= sizeof(max_align_t))
-		return mi_heap_malloc(heap_of(heap), size);
-	return mi_heap_malloc_aligned(heap_of(heap), size, align);
+	return aligned_block(heap_of(heap), align, size);
 }
 
 int pg64_heap_clear(struct pg64_heap *heap)

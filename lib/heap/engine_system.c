@@ -66,9 +66,13 @@ void *pg64_heap_realloc(void *block, size_t size)
 	return checked(mi_realloc(block, size));
 }
 
+/*
+ * By the function with an offset: the other one of 2.0.9 believes that a block of 256, 512 or 1024
+ * bytes is aligned to its size, which is not so.
+ */
 void *pg64_heap_memalign(size_t align, size_t size)
 {
-	return checked(mi_malloc_aligned(size, align));
+	return checked(mi_malloc_aligned_at(size, align, 0));
 }
 
 bool pg64_heap_free(void *block)
@@ -129,9 +133,9 @@ bool pg64_heap_is_mine(const struct pg64_heap *heap)
 
 void *pg64_heap_new_block(struct pg64_heap *heap, size_t size, size_t align)
 {
-	if (align <= sizeof(max_align_t))
+	if (align <= sizeof(void *))
 		return mi_heap_malloc(owned(heap)->heap, size);
-	return mi_heap_malloc_aligned(owned(heap)->heap, size, align);
+	return mi_heap_malloc_aligned_at(owned(heap)->heap, size, align, 0);
 }
 
 int pg64_heap_clear(struct pg64_heap *heap)

@@ -148,6 +148,30 @@ static void alignments(void)
 	free(pv);
 }
 
+/*
+ * Blocks whose size is a multiple of their alignment, several of each held at a time: an engine may
+ * believe that all blocks of such a size are aligned to it by themselves.
+ */
+static void aligned_multiples(void)
+{
+	enum { HELD = 8 };
+	char *held[HELD];
+
+	for (size_t align = 8; align <= 65536; align *= 2) {
+		for (size_t size = align; size <= 4 * align; size += align) {
+			for (int i = 0; i < HELD; i++) {
+				held[i] = memalign(align, size);
+				CHECK(held[i] && (uintptr_t)held[i] % align == 0);
+				memset(held[i], i, size);
+			}
+			for (int i = 0; i < HELD; i++) {
+				CHECK(held[i][0] == i && held[i][size - 1] == i);
+				free(held[i]);
+			}
+		}
+	}
+}
+
 static void errno_of_free(void)
 {
 	for (size_t size = 1; size <= 256 * MIB; size *= 2) {
@@ -208,6 +232,7 @@ int main(void)
 	too_large();
 	overflows();
 	alignments();
+	aligned_multiples();
 	errno_of_free();
 	usable();
 	other_names();
