@@ -100,8 +100,9 @@ struct pg64_arena;
  * or -EPERM. pg64_arena_free() may be called from any thread. Destroy it before its thread ends:
  * blocks of an arena whose thread has ended live on until they are freed one by one.
  *
- * Returns NULL with errno ENOMEM when there is no memory, ENOTSUP when this build's heap engine
- * has no private heaps.
+ * Returns NULL with errno ENOMEM when there is no memory, ENOTSUP when malloc is left to the C
+ * library (PG64_MALLOC=0, PG64_ENABLE=0, the policy file), or this build's engine has no private
+ * heaps.
  */
 struct pg64_arena *pg64_arena_create(void);
 
