@@ -190,6 +190,17 @@ PG64_EXPORT int munmap(void *addr, size_t len)
 	return status(pg64_sys_munmap(addr, len));
 }
 
+static void *remap_unknown(void *old, size_t whole, size_t new_len, int flags, void *target)
+{
+	void *p = pg64_sys_mremap(old, whole, new_len, flags, target);
+
+	if (!pg64_sys_is_err(p)) {
+		pg64_regions_remove((uintptr_t)old, whole);
+		pg64_regions_remove((uintptr_t)p, new_len);
+	}
+	return p;
+}
+
 PG64_EXPORT void *mremap(void *old, size_t old_len, size_t new_len, int flags, ...)
 {
 	struct pg64_region region;
@@ -202,16 +213,15 @@ PG64_EXPORT void *mremap(void *old, size_t old_len, size_t new_len, int flags, .
 		va_end(args);
 	}
 	size_t whole = pg64_align_up(old_len, pg64_page_bytes());
-	if (!pg64_serves_mmap() || whole == 0 ||
-		!pg64_regions_find((uintptr_t)old, whole, &region)) {
-		void *p = pg64_sys_mremap(old, old_len, new_len, flags, target);
-		if (!pg64_sys_is_err(p) && pg64_process.mmap_mode == PG64_SERVE && whole) {
-			pg64_regions_remove((uintptr_t)old, whole);
-			pg64_regions_remove((uintptr_t)p, new_len);
-		}
-		return result(p);
-	}
-	return result(pg64_remap(old, whole, new_len, flags, target, &region));
+	if (!pg64_serves_mmap() || whole == 0)
+		return result(pg64_sys_mremap(old, old_len, new_len, flags, target));
+	void *p = pg64_regions_find((uintptr_t)old, whole, &region)
+			  ? pg64_remap(old, whole, new_len, flags, target, &region)
+			  : remap_unknown(old, whole, new_len, flags, target);
+	if (pg64_sys_is_err(p) && pg64_sys_err(p) == -EFAULT &&
+		pg64_regions_maybe((uintptr_t)old, whole))
+		p = pg64_remap_pieces(old, whole, new_len, flags, target);
+	return result(p);
 }
 
 PG64_EXPORT int mprotect(void *addr, size_t len, int prot)

@@ -15,6 +15,7 @@
 
 #include "base/fmt.h"
 #include "base/lines.h"
+#include "base/maps.h"
 #include "base/sys.h"
 #include "granule.h"
 
@@ -302,45 +303,18 @@ bool pg64_coverage_counts(uint64_t inode, const char *path)
 	return false;
 }
 
-/** The number in @base at @text; @text moves past it and the character after it. */
-static uint64_t take_number(const char **text, unsigned int base)
-{
-	uint64_t value = 0;
-
-	for (; **text; (*text)++) {
-		unsigned int digit = (unsigned char)**text - '0';
-
-		if (digit > 9)
-			digit = (unsigned char)**text - 'a' + 10U;
-		if (digit >= base)
-			break;
-		value = value * base + digit;
-	}
-	if (**text)
-		(*text)++;
-	return value;
-}
-
 /** Measure the mapping that one line of /proc/self/maps is about, if it counts. */
 static int measure_mapping(struct scan *scan, const char *line)
 {
-	uintptr_t start = take_number(&line, 16);
-	uintptr_t end = take_number(&line, 16);
-	bool inaccessible = has_prefix(line, "---");
-	uint64_t inode;
+	struct pg64_map map;
 
-	for (int skip = 0; skip < 3; skip++) { /* permissions, offset, device */
-		line += strcspn(line, " ");
-		line += *line == ' ';
-	}
-	inode = take_number(&line, 10);
-	line += strspn(line, " ");
-	if (!pg64_coverage_counts(inode, line))
+	pg64_map_parse(line, &map);
+	if (!pg64_coverage_counts(map.inode, map.path))
 		return 0;
 	/* Reservations of terabytes would have to be read page by page. */
-	if (inaccessible && scan->no_ioctl)
+	if (has_prefix(map.perms, "---") && scan->no_ioctl)
 		return 0;
-	return measure_range(scan, start, end);
+	return measure_range(scan, map.start, map.end);
 }
 
 int pg64_coverage_self(struct pg64_coverage *coverage)

@@ -228,6 +228,96 @@ static void many(int count)
 	puts("many");
 }
 
+static char *fixed(char *at, size_t len, int prot)
+{
+	char *p = mmap(at, len, prot, ANON | MAP_FIXED, -1, 0);
+
+	CHECK(p == at);
+	return p;
+}
+
+/* A piece of a mapping that is mapped anew, and is like the rest to the program. */
+static void replaced(size_t at, size_t len, int touch)
+{
+	char *p = map(8 * MIB, ANON);
+
+	if (touch)
+		fill(p, 0, 8 * MIB, 5);
+	fixed(p + at, len, RW);
+	fill(p, 0, 8 * MIB, 6);
+	CHECK(mremap(p, 8 * MIB, 8 * MIB, 0) == p);
+	p = mremap(p, 8 * MIB, 16 * MIB, MREMAP_MAYMOVE);
+	CHECK(p != MAP_FAILED);
+	verify(p, 8 * MIB, 6);
+	/* Once more, and to a place of the program's choice. */
+	fill(p, 8 * MIB, 16 * MIB, 6);
+	char *to = map(32 * MIB, ANON | MAP_NORESERVE);
+	p = mremap(p, 16 * MIB, 20 * MIB, MREMAP_MAYMOVE | MREMAP_FIXED, to + 3 * PAGE);
+	CHECK(p == to + 3 * PAGE);
+	verify(p, 16 * MIB, 6);
+	CHECK(munmap(to, 32 * MIB) == 0);
+}
+
+/* Memory that continues a mapping, or begins where its end was cut off. */
+static void continued(int cut)
+{
+	char *room = map(24 * MIB, ANON);
+
+	fill(room, 0, 8 * MIB, 9);
+	CHECK(munmap(room + 8 * MIB - (cut ? MIB : 0), 16 * MIB + (cut ? MIB : 0)) == 0);
+	char *next = fixed(room + 8 * MIB - (cut ? MIB : 0), MIB, RW);
+	fill(room, (size_t)(next - room), (size_t)(next - room) + MIB, 9);
+	size_t len = (size_t)(next - room) + MIB;
+	char *p = mremap(room, len, 40 * MIB, MREMAP_MAYMOVE);
+	CHECK(p != MAP_FAILED);
+	verify(p, len, 9);
+	CHECK(munmap(p, 40 * MIB) == 0);
+}
+
+/*
+ * What differs to the program stays an error, and nothing is moved. Only a mapping with fences may
+ * be grown at its last piece all the same.
+ */
+static void unlike(void)
+{
+	for (int i = 0; i < 4; i++) {
+		char *p = map(8 * MIB, ANON);
+
+		fill(p, 0, 8 * MIB, 2);
+		if (i == 0)
+			CHECK(mprotect(p + MIB, MIB, PROT_READ) == 0);
+		else if (i == 1)
+			CHECK(munmap(p + MIB, MIB) == 0);
+		else if (i == 2)
+			CHECK(mmap(p + MIB, MIB, RW, SHARED | MAP_FIXED, -1, 0) == p + MIB);
+		else
+			fixed(p + MIB, PAGE, RW | PROT_EXEC);
+		errno = 0;
+		char *q = mremap(p, 8 * MIB, 64 * MIB, MREMAP_MAYMOVE);
+		CHECK(q == MAP_FAILED ? errno == EFAULT : counter("fence_ok") > 0);
+		if (q == MAP_FAILED)
+			q = p;
+		verify(q, MIB, 2);
+		verify(q + 2 * MIB, MIB, 2 + 2 * MIB / 512 + 2 * MIB / PAGE * 3);
+		CHECK(munmap(q, q == p ? 8 * MIB : 64 * MIB) == 0);
+	}
+	puts("unlike");
+}
+
+static void alike(void)
+{
+	for (int touch = 0; touch < 2; touch++) {
+		replaced(5 * PAGE, PAGE, touch);
+		replaced(0, 3 * PAGE, touch);
+		replaced(MIB, MIB + 3 * PAGE, touch);
+		replaced(7 * MIB, MIB, touch);
+		replaced(2 * MIB - PAGE, 2 * PAGE, touch);
+	}
+	continued(0);
+	continued(1);
+	puts("alike");
+}
+
 int main(int argc, char **argv)
 {
 	helped = argc > 1 && strcmp(argv[1], "helped") == 0 && pg64_counter_name;
@@ -240,6 +330,8 @@ int main(int argc, char **argv)
 	keep_the_old();
 	second_view();
 	after_advice();
+	alike();
+	unlike();
 	many(5000);
 	return 0;
 }
