@@ -65,15 +65,18 @@ void doctor_probe(struct doctor *doctor)
 	}
 }
 
-/* The line that gives the backend mthp to @kind, NULL where the kernel has no such knob. */
+/*
+ * The line that gives the backend mthp to @kind. NULL where the kernel has no such knob, or where
+ * it is set and something else is in the way.
+ */
 static const char *enable_line(const struct doctor *doctor, enum pg64_mem kind)
 {
 	bool shared = kind == PG64_MEM_SHARED;
+	const char *path = shared ? TOOL_THP_64K "/shmem_enabled" : TOOL_THP_64K "/enabled";
 	char text[256];
 
-	if (tool_read_at(doctor->root,
-		    shared ? TOOL_THP_64K "/shmem_enabled" : TOOL_THP_64K "/enabled", text,
-		    sizeof(text)) < 0)
+	if (tool_read_at(doctor->root, path, text, sizeof(text)) < 0 ||
+		promises(doctor, path, shared ? TOOL_THP "/shmem_enabled" : TOOL_THP "/enabled"))
 		return NULL;
 	return shared ? "sudo pg64 enable --shmem" : "sudo pg64 enable";
 }

@@ -12,6 +12,18 @@
 #include "base/sysfs.h"
 #include "page/probe.h"
 
+/* Is this word of a knob, or the one that it inherits, a promise of 64 KiB pages? */
+static bool promises(const char *word, const char *knob)
+{
+	char path[128], inherited[16];
+
+	if (word[0] != 'i')
+		return word[0] != 'n';
+	pg64_snprintf(path, sizeof(path), PG64_SYSFS_THP "/%s", knob);
+	return pg64_sysfs_read_choice(path, inherited, sizeof(inherited)) == 0 &&
+	       inherited[0] != 'n' && inherited[0] != 'd';
+}
+
 /* Why did one touch bring less than a granule? Ask the knobs, for the text only. */
 static void explain(enum pg64_mem kind, struct pg64_probe *probe)
 {
@@ -24,6 +36,13 @@ static void explain(enum pg64_mem kind, struct pg64_probe *probe)
 		pg64_probe_result(probe, -EOPNOTSUPP,
 			"the kernel has no hugepages-64kB/%s (Linux >= %s has)", knob,
 			kind == PG64_MEM_SHARED ? "6.12" : "6.8");
+		return;
+	}
+	if (promises(word, knob)) {
+		pg64_probe_result(probe, -EOPNOTSUPP,
+			"one touch brought %u bytes though hugepages-64kB/%s is '%s': "
+			"PR_SET_THP_DISABLE is set (see: pg64 doctor), or 64 KiB were not free",
+			probe->touched_bytes, knob, word);
 		return;
 	}
 	pg64_probe_result(probe, -EOPNOTSUPP,

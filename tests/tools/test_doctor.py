@@ -9,7 +9,9 @@ import sys
 import time
 import unittest
 
-from toolcase import NOBODY, SYSFS, THP, TIMEOUT_S, TOOL, ToolCase, clean_env, main
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import knobs  # noqa: E402
+from toolcase import NOBODY, SYSFS, THP, TIMEOUT_S, TOOL, ToolCase, clean_env, main  # noqa: E402
 
 ALLOCATOR = """
 #include <stddef.h>
@@ -107,6 +109,21 @@ class Machine(ToolCase):
             self.assertEqual(data["backend"][kind], works[0])
             self.assertIn(kind, found)
         self.assertEqual(data["heap_64k"], data["backend"]["heap"] != "base")
+
+    def test_thp_disabled(self):
+        """Where the knobs are right and a parent forbade it, to set them again is no advice."""
+        forbid = [sys.executable, "-c", "import ctypes, os, sys; "
+                  "assert ctypes.CDLL(None).prctl(41, 1, 0, 0, 0) == 0; "
+                  "os.execv(sys.argv[1], sys.argv[1:])"]
+        try:
+            with knobs.Knobs("mthp"):
+                data, found = self.findings(prefix=forbid)
+        except knobs.Unavailable as reason:
+            self.skipTest(str(reason))
+        self.assertEqual(data["backend"]["heap"], "base")
+        self.assertEqual(found["PR_SET_THP_DISABLE"]["status"], "problem")
+        for name in ("heap", "anon", "shared"):
+            self.assertIsNone(found[name]["mend"])
 
     def test_text(self):
         said = self.tool("doctor")

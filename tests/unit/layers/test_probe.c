@@ -81,6 +81,16 @@ static void mthp_says_why_not(void)
 	EXPECT(PG64_BACKEND_MTHP, PG64_MEM_HEAP, -EOPNOTSUPP, "one touch brought 4096 bytes");
 	CHECK_EQ(result.pmd_wins, 1);
 
+	/* The knobs are as they should be: to set them again is no advice. */
+	kernel(SYSFS("madvise-64k"));
+	EXPECT(PG64_BACKEND_MTHP, PG64_MEM_HEAP, -EOPNOTSUPP,
+		"though hugepages-64kB/enabled is 'madvise': PR_SET_THP_DISABLE is set");
+	EXPECT(PG64_BACKEND_MTHP, PG64_MEM_SHARED, -EOPNOTSUPP,
+		"though hugepages-64kB/shmem_enabled is 'advise'");
+	kernel(SYSFS("small-sizes"));
+	EXPECT(PG64_BACKEND_MTHP, PG64_MEM_HEAP, -EOPNOTSUPP,
+		"though hugepages-64kB/enabled is 'inherit'");
+
 	kernel(SYSFS("debian-6.1"));
 	EXPECT(PG64_BACKEND_MTHP, PG64_MEM_HEAP, -EOPNOTSUPP,
 		"no hugepages-64kB/enabled (Linux >= 6.8 has)");
