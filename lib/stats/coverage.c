@@ -188,7 +188,8 @@ static int measure_region(struct scan *scan, uintptr_t addr, uintptr_t end)
 /** Measure the populated pieces of [addr, end). */
 static int measure_range(struct scan *scan, uintptr_t addr, uintptr_t end)
 {
-	struct scan_region regions[REGIONS];
+	/* Set, for valgrind's sake, which does not know that the call below fills it in. */
+	struct scan_region regions[REGIONS] = {0};
 	int err = 0;
 
 	while (addr < end && !scan->no_ioctl && !err) {

@@ -86,6 +86,8 @@ def valgrind():
     said = run(*words, timeout=60).good()
     check(said.out == "done\n" and said.err == "", said.err)
     steps_aside(run(*words, timeout=60, verbose=1), "valgrind replaces malloc")
+    said = run(*words, timeout=60, stats=True).good()
+    check(said.err == "", f"valgrind finds fault with the statistics:\n{said.err}")
     said = run(*words, "x", timeout=60).good(9)
     check("Invalid read of size 1" in said.err, "memcheck sees nothing")
 
