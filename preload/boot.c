@@ -57,6 +57,9 @@ static const char *reason_to_step_aside(const struct pg64_config *config)
 		return "a sanitizer is in the process";
 	if (under_valgrind())
 		return "valgrind replaces malloc";
+	/* It hands on to glibc's own malloc what it did not check, and knows its blocks only. */
+	if (has_word("LD_PRELOAD", "libc_malloc_debug.so"))
+		return "libc_malloc_debug.so checks malloc";
 	return NULL;
 }
 

@@ -92,6 +92,23 @@ def valgrind():
     check("Invalid read of size 1" in said.err, "memcheck sees nothing")
 
 
+@case
+def malloc_debug():
+    """glibc's checker, before and behind the library, checks as it does alone."""
+    need("gcc")
+    checker = subprocess.run(["gcc", "-print-file-name=libc_malloc_debug.so.0"], check=True,
+                             stdout=subprocess.PIPE, text=True).stdout.strip()
+    if not os.path.exists(checker):
+        raise Skip("there is no libc_malloc_debug.so.0")
+    env = {"MALLOC_CHECK_": "3"}
+    for order in (f"{checker} {LIBRARY}", f"{LIBRARY} {checker}"):
+        said = run(program("wrapped"), preload=order, env=env, verbose=1).good()
+        steps_aside(said, "libc_malloc_debug.so checks malloc")
+        check(said.values() == {"wrapped": 0, "active": 0, "foreign_free": 0}, said.out)
+        said = run(program("double_free"), "100", preload=order, env=env)
+        check(said.status == -6 and "pg64" not in said.err, f"{said.status} {said.err}")
+
+
 def sanitized(name, preload, env):
     words = program(f"tidy_{name}")
     said = run(words, preload=preload, env=env).good()
