@@ -81,7 +81,8 @@ int pg64_probe(enum pg64_backend backend, enum pg64_mem kind, struct pg64_probe 
  * Ask for 64 KiB pages in memory that the program mapped itself.
  *
  * Only whole granules inside [addr, addr + len_bytes) are asked for. Applies to pages touched from
- * now on; ask before the first touch. Never changes contents or protection.
+ * now on; ask before the first touch. Never changes contents or protection. mremap(2) of the range
+ * goes on working, by way of the library's mremap().
  *
  * Returns 0; -EINVAL when no whole granule is inside, -ENOMEM when the range has a hole,
  * -EOPNOTSUPP when the backend of this kind of memory is `base` (see pg64_probe()).

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "arena/growth.h"
+#include "arena/regions.h"
 #include "base/base.h"
 #include "heap/heap.h"
 #include "page/page.h"
@@ -15,14 +16,21 @@ PG64_EXPORT int pg64_advise(void *addr, size_t len_bytes, enum pg64_mem kind)
 {
 	uintptr_t start = pg64_align_up((uintptr_t)addr, PG64_GRANULE);
 	uintptr_t end = pg64_align_down((uintptr_t)addr + len_bytes, PG64_GRANULE);
+	struct pg64_region region;
 
 	if ((unsigned int)kind >= PG64_MEM_KINDS || start >= end || start < (uintptr_t)addr)
 		return -EINVAL;
 	pg64_serves_malloc();
 	int ret = pg64_page_advise_once((void *)start, end - start, kind);
-	if (ret == 0 && pg64_page_needs_fence(kind))
+	if (ret < 0)
+		return ret;
+	bool fence = pg64_page_needs_fence(kind);
+	/* So that mremap() knows why it is several VMAs. */
+	if (!pg64_regions_find(start, end - start, &region))
+		pg64_regions_add(start, end - start, kind, fence);
+	if (fence)
 		pg64_page_fence((void *)start, end - start);
-	return ret;
+	return 0;
 }
 
 static struct pg64_heap *heap_of(struct pg64_arena *arena)

@@ -213,9 +213,10 @@ PG64_EXPORT void *mremap(void *old, size_t old_len, size_t new_len, int flags, .
 		va_end(args);
 	}
 	size_t whole = pg64_align_up(old_len, pg64_page_bytes());
-	if (!pg64_serves_mmap() || whole == 0)
+	if (whole == 0)
 		return result(pg64_sys_mremap(old, old_len, new_len, flags, target));
-	void *p = pg64_regions_find((uintptr_t)old, whole, &region)
+	/* Without pg64's mmap() there still can be regions, those of pg64_advise(). */
+	void *p = pg64_serves_mmap() && pg64_regions_find((uintptr_t)old, whole, &region)
 			  ? pg64_remap(old, whole, new_len, flags, target, &region)
 			  : remap_unknown(old, whole, new_len, flags, target);
 	if (pg64_sys_is_err(p) && pg64_sys_err(p) == -EFAULT &&

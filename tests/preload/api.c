@@ -273,6 +273,25 @@ static void advice(void)
 	CHECK(munmap(p, 4 * MIB) == 0 && munmap(p + 5 * MIB, 3 * MIB) == 0);
 }
 
+/* What was advised can still be resized and moved as one. */
+static void advised_and_moved(size_t len, size_t from, size_t part)
+{
+	char *p = mmap(NULL, len, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
+
+	CHECK(p != MAP_FAILED && mprotect(p, len, RW) == 0);
+	pg64_advise(p + from, part, PG64_MEM_ANON);
+	memset(p, 6, len);
+	/* Nowhere to grow but by moving. */
+	char *q = mremap(p, len, 8 * len, MREMAP_MAYMOVE);
+	CHECK(q != MAP_FAILED);
+	for (size_t at = 0; at < len; at += 64)
+		CHECK(q[at] == 6);
+	memset(q + len, 7, 7 * len);
+	p = mremap(q, 8 * len, 64 * len, MREMAP_MAYMOVE);
+	CHECK(p != MAP_FAILED && p[0] == 6 && p[len - 1] == 6 && p[len] == 7);
+	CHECK(munmap(p, 64 * len) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "without-malloc") == 0) {
@@ -289,6 +308,9 @@ int main(int argc, char **argv)
 	statistics();
 	questions();
 	advice();
+	advised_and_moved(16 * MIB, 0, 16 * MIB);
+	advised_and_moved(16 * MIB + 4096, 0, 16 * MIB + 4096);
+	advised_and_moved(16 * MIB, MIB, 8 * MIB);
 	puts("done");
 	return 0;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The linkable interface, in programs linked with libpg64.so and with libpg64.a."""
-from preload import case, check, main, program, run
+from preload import Skip, case, check, knobs, main, program, run
 
 PROGRAMS = ("api", "api-static")
 
@@ -31,6 +31,18 @@ def on_base_pages():
 def collapsed_from_the_start():
     each(env={"PG64_BACKEND": "collapse", "PG64_HEAP_MIN": "0", "PG64_COLLAPSE_MIN": "0",
               "PG64_PURGE_DELAY_MS": "0"})
+
+
+@case
+def beside_pages_of_2_mib():
+    """Memory that the program advises gets fences, and stays one mapping to mremap()."""
+    try:
+        for preset in ("mthp", "mthp-pmd"):
+            with knobs.Knobs(preset):
+                each()
+                each(env={"PG64_MMAP": "0"})
+    except knobs.Unavailable as reason:
+        raise Skip(str(reason)) from None
 
 
 @case
