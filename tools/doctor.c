@@ -241,7 +241,7 @@ int cmd_doctor(int argc, char **argv)
 		findings_print(&doctor.findings);
 	if (!json)
 		printf("\n64 KiB pages for the heap: %s\n",
-			heap_is_fine(&doctor) ? "yes" : "no; the problems above say why");
+			heap_is_fine(&doctor) ? "yes" : "no; what is said above tells why");
 	status = heap_is_fine(&doctor) ? TOOL_OK : TOOL_FAILED;
 	findings_free(&doctor.findings);
 	return status;

@@ -30,6 +30,12 @@ static inline bool doctor_is_real(const struct doctor *doctor)
 /** Probe each backend for each kind of memory, or guess from the knobs of a capture. */
 void doctor_probe(struct doctor *doctor);
 
+/**
+ * The line that gives the backend mthp to @kind. NULL where the kernel has no such knob, or where
+ * it is set and something else is in the way.
+ */
+const char *doctor_enable_line(const struct doctor *doctor, enum pg64_mem kind);
+
 void doctor_kernel(struct doctor *doctor);
 void doctor_knobs(struct doctor *doctor);
 void doctor_limits(struct doctor *doctor);

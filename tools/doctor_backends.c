@@ -65,11 +65,7 @@ void doctor_probe(struct doctor *doctor)
 	}
 }
 
-/*
- * The line that gives the backend mthp to @kind. NULL where the kernel has no such knob, or where
- * it is set and something else is in the way.
- */
-static const char *enable_line(const struct doctor *doctor, enum pg64_mem kind)
+const char *doctor_enable_line(const struct doctor *doctor, enum pg64_mem kind)
 {
 	bool shared = kind == PG64_MEM_SHARED;
 	const char *path = shared ? TOOL_THP_64K "/shmem_enabled" : TOOL_THP_64K "/enabled";
@@ -96,7 +92,7 @@ static void add_expected(struct doctor *doctor)
 		else
 			finding_add(out, "backends", name,
 				kind == PG64_MEM_HEAP ? FINDING_PROBLEM : FINDING_NOTE,
-				enable_line(doctor, (enum pg64_mem)kind),
+				doctor_enable_line(doctor, (enum pg64_mem)kind),
 				"not mthp; whether patched or collapse works cannot be told "
 				"without a probe");
 	}
@@ -107,7 +103,7 @@ static void add_winner(struct doctor *doctor, enum pg64_mem kind)
 	struct findings *out = &doctor->findings;
 	const struct pg64_probe *probe = &doctor->probes[kind][doctor->best[kind]];
 	const char *name = pg64_mem_name(kind);
-	const char *enable = enable_line(doctor, kind);
+	const char *enable = doctor_enable_line(doctor, kind);
 
 	if (doctor->page_bytes >= PG64_GRANULE)
 		finding_add(out, "backends", name, FINDING_OK, NULL,

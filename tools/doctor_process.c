@@ -122,10 +122,8 @@ static void add_block(struct doctor *doctor, const struct live *live)
 			!base			? FINDING_OK
 			: kind == PG64_MEM_HEAP ? FINDING_PROBLEM
 						: FINDING_NOTE,
-			!base			  ? NULL
-			: kind == PG64_MEM_SHARED ? "sudo pg64 enable --shmem"
-						  : "sudo pg64 enable",
-			"%s%s", live_backend(backend),
+			base ? doctor_enable_line(doctor, (enum pg64_mem)kind) : NULL, "%s%s",
+			live_backend(backend),
 			backend == PG64_BACKEND_UNKNOWN ? ": not asked for yet" : "");
 	}
 	doctor->live_heap = block->backend[PG64_MEM_HEAP] < PG64_BACKENDS

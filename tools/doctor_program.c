@@ -36,7 +36,11 @@ static void check_linking(struct doctor *doctor, const struct program *program)
 
 	if (!program->is_elf)
 		return;
-	if (program->is_static) {
+	if (program->holds_pg64) {
+		finding_add(out, "program", "linking", FINDING_OK, NULL,
+			"%s, with libpg64.a linked in: no preload is needed",
+			program->is_static ? "static" : "dynamic");
+	} else if (program->is_static) {
 		doctor->program_blocked = true;
 		finding_add(out, "program", "linking", FINDING_PROBLEM, FOR_EVERYBODY,
 			"static: LD_PRELOAD has no effect; link it with libpg64.a (cc ... "
@@ -105,6 +109,11 @@ static void check_allocator(
 	const char *name = program->allocator_name;
 	char mend[PATH_MAX + 64];
 
+	if (program->holds_pg64) {
+		finding_add(out, "program", "allocator", FINDING_OK, NULL,
+			"malloc comes from the libpg64.a that is linked in");
+		return;
+	}
 	snprintf(mend, sizeof(mend), "pg64 run --no-malloc -- %s", command);
 	switch (program->allocator) {
 	case ALLOCATOR_LIBC:
@@ -140,7 +149,7 @@ void doctor_program(struct doctor *doctor, const struct program *program, const 
 		return;
 	check_identity(doctor, program, command);
 	check_sanitizer(doctor, program);
-	if (!program->is_static && !program->sanitizer[0])
+	if ((!program->is_static || program->holds_pg64) && !program->sanitizer[0])
 		check_allocator(doctor, program, command);
 	if (program->dlopen)
 		finding_add(&doctor->findings, "program", "dlopen", FINDING_NOTE, NULL,

@@ -142,7 +142,7 @@ static int see_dynamic_symbol(void *context, const char *name, const ElfW(Sym) *
 	if (meaning)
 		snprintf(program->sanitizer, sizeof(program->sanitizer), "%s", meaning);
 	if (strcmp(name, "pg64_live") == 0)
-		program->linked_pg64 = true;
+		program->holds_pg64 = true;
 	if (strcmp(name, "malloc") == 0)
 		program->allocator = ALLOCATOR_EXPORTED;
 	return 0;
@@ -153,6 +153,9 @@ static int see_static_symbol(void *context, const char *name, const ElfW(Sym) * 
 	struct program *program = context;
 	const char *meaning;
 
+	/* It is data, and the way in which pg64 stat finds it. */
+	if (symbol->st_shndx != SHN_UNDEF && strcmp(name, "pg64_live") == 0)
+		program->holds_pg64 = true;
 	if (symbol->st_shndx == SHN_UNDEF || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC)
 		return 0;
 	meaning = match_exact(sanitizer_symbols, TOOL_ARRAY_LEN(sanitizer_symbols), name);
@@ -184,6 +187,7 @@ static void inspect_elf(struct program *program, const struct elf_file *elf)
 		elf_has_section(elf, ".go.buildinfo") || elf_has_section(elf, ".note.go.buildid");
 	if (elf_interpreter(elf, program->loader, sizeof(program->loader))) {
 		program->is_static = true;
+		elf_each_symbol(elf, SHT_SYMTAB, see_static_symbol, program);
 		return;
 	}
 	program->other_libc = !is_glibc_loader(program->loader);
@@ -293,6 +297,8 @@ const char *program_refuses_preload(const struct program *program)
 
 const char *program_ignores_preload(const struct program *program)
 {
+	if (program->is_static && program->holds_pg64)
+		return NULL;
 	if (program->is_static)
 		return program->go ? "is a static Go program: LD_PRELOAD has no effect on it"
 				   : "is statically linked: LD_PRELOAD has no effect on it";

@@ -29,6 +29,7 @@ struct program {
 	bool dlopen;
 	bool valgrind;
 	bool linked_pg64; /* asks for libpg64.so itself */
+	bool holds_pg64; /* libpg64.a is linked in: needs no preload, static programs included */
 	bool own_interface; /* uses calls that only its allocator has (mallocx, mi_malloc, ...) */
 	enum program_allocator allocator;
 	char allocator_name[64];

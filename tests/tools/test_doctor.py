@@ -156,6 +156,14 @@ class Programs(ToolCase):
         self.assertEqual(found["linking"]["status"], "problem")
         self.assertIn("hugepages-64kB/enabled", found["linking"]["mend"])
 
+    def test_libpg64_linked_in(self):
+        for name, flags in (("dynamic", ()), ("static", ("-static",))):
+            with self.subTest(name):
+                found = self.program(self.compile_with_pg64(name, *flags))
+                self.assertEqual(found["linking"]["status"], "ok")
+                self.assertIn(f"{name}, with libpg64.a linked in", found["linking"]["text"])
+                self.assertEqual(found["allocator"]["status"], "ok")
+
     def test_static_pie(self):
         found = self.program(self.compile("static", "-static-pie"), status=1)
         self.assertEqual(found["linking"]["status"], "problem")

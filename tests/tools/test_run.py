@@ -247,6 +247,13 @@ class Unsuitable(ToolCase):
     def test_static(self):
         self.check(self.compile("static", "-static"), "statically linked")
 
+    def test_static_with_libpg64(self):
+        """It needs no preload, and heeds the options all the same."""
+        program = self.compile_with_pg64("static", "-static")
+        said = self.expect(3, "run", "--stats=fd:2", "--stats-format=json", "--", program)
+        self.assertIn('"active":{"malloc":true', said.stderr.replace(" ", ""))
+        self.assertEqual(len(said.stderr.splitlines()), 1, said.stderr)
+
     def test_asan(self):
         self.check(self.compile("asan", "-fsanitize=address"), "AddressSanitizer")
 

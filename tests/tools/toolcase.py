@@ -2,7 +2,7 @@
 """What the tests of the pg64 command share: running it in a clean environment, a folder of their
 own, and small programs to try it on.
 
-PG64_TOOL is the command, PG64_LIBRARY the library; both come from meson.
+PG64_TOOL is the command, PG64_LIBRARY the library, PG64_ARCHIVE libpg64.a; meson sets them.
 """
 import json
 import os
@@ -14,6 +14,7 @@ import unittest
 
 TOOL = os.environ.get("PG64_TOOL", "")
 LIBRARY = os.environ.get("PG64_LIBRARY", "")
+ARCHIVE = os.environ.get("PG64_ARCHIVE", "")
 TIMEOUT_S = 60
 NOBODY = 65534
 
@@ -85,6 +86,12 @@ class ToolCase(unittest.TestCase):
         if said.returncode:
             self.skipTest(f"cannot compile with {flags}: {said.stdout.splitlines()[-1:]}")
         return path
+
+    def compile_with_pg64(self, name, *flags):
+        """A program that has libpg64.a linked in."""
+        return self.compile(name, *flags, "-fno-builtin", "-pthread", "-x", "none", ARCHIVE,
+                            source="#include <stdlib.h>\n"
+                            "int main(void) { return malloc(9) ? 3 : 1; }\n")
 
     def capture(self, name):
         """A copy of a captured machine that may be written to."""
