@@ -37,7 +37,8 @@ PG64_EXPORT void *shmat(int id, const void *addr, int flags)
 {
 	void *p = (void *)(intptr_t)-EINVAL;
 
-	if (!addr && pg64_serves_mmap()) {
+	/* SHM_REMAP needs an address: that it has none is for the kernel to refuse. */
+	if (!addr && !(flags & SHM_REMAP) && pg64_serves_mmap()) {
 		ssize_t bytes = pg64_sys_shm_bytes(id);
 
 		if (bytes >= (ssize_t)pg64_process.config.mmap_min &&

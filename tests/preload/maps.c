@@ -223,6 +223,7 @@ static void shm(size_t len)
 	char *a = shmat(id, NULL, 0), *b = shmat(id, NULL, SHM_RDONLY);
 	CHECK(a != (void *)-1 && b != (void *)-1 && a != b);
 	CHECK(shmctl(id, IPC_RMID, NULL) == 0);
+	CHECK(shmat(id, NULL, SHM_REMAP) == (void *)-1 && errno == EINVAL);
 	CHECK(!helped || len < 65536 || (uintptr_t)a % 65536 == 0);
 	fill(a, len, 7);
 	verify(b, len, 7);
