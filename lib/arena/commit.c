@@ -41,6 +41,25 @@ static void set_frontier(struct arena *a, size_t bytes)
 	__atomic_store_n(&a->frontier, bytes, __ATOMIC_RELAXED);
 }
 
+/*
+ * Fences cut the VMA of what becomes accessible into pieces. If it is touched before, all pieces
+ * have its anon_vma and can be one VMA again without the fences, which MADV_COLLAPSE needs; else
+ * each gets one of its own, which keeps them apart for good. So the first granule is made
+ * accessible and touched before the rest: there is no room for a PMD-size page yet.
+ */
+static void touch_before_fences(const struct arena *a)
+{
+	const struct pg64_page_os *os = pg64_page_os();
+	char *from = a->start + a->frontier;
+
+	if (!a->advised || !pg64_page_needs_fence(PG64_MEM_HEAP) ||
+		os->mprotect(from, PG64_GRANULE, PROT_READ | PROT_WRITE) < 0)
+		return;
+	os->touch(from);
+	/* Nobody has it yet. */
+	os->madvise(from, PG64_GRANULE, MADV_DONTNEED);
+}
+
 static int grow_frontier(struct arena *a, size_t end)
 {
 	const struct pg64_page_os *os = pg64_page_os();
@@ -54,6 +73,7 @@ static int grow_frontier(struct arena *a, size_t end)
 		target = end;
 	if (target > len)
 		target = len;
+	touch_before_fences(a);
 	int ret =
 		os->mprotect(a->start + a->frontier, target - a->frontier, PROT_READ | PROT_WRITE);
 	if (ret < 0)
@@ -104,6 +124,9 @@ static void choose_pages(struct arena *a)
 	if (!a->asked) {
 		a->asked = true;
 		pg64_page_backend(PG64_MEM_HEAP);
+		/* As touch_before_fences(): without advice no PMD-size page comes. */
+		if (pg64_page_needs_fence(PG64_MEM_HEAP) && !pg64_arenas.exact)
+			pg64_page_os()->touch(a->start);
 		fence(a);
 		enum pg64_backend got =
 			pg64_page_advise(a->start, a->granules * PG64_GRANULE, PG64_MEM_HEAP);

@@ -92,6 +92,26 @@ def khugepaged_stays_out():
     return with_knobs({**knobs.preset("mthp-pmd"), **EAGER}, both)
 
 
+@case
+def fences_leave_room_for_promotion():
+    """Without its fences, each dense stretch of the heap can be collapsed to a 2 MiB page."""
+    def promote(*words, **options):
+        words = (program("promote"), *map(str, words))
+        return run(*words, backend="mthp", **options).good().values()
+
+    def body():
+        for heap_min in ("0", "2M"):
+            for block in BLOCKS:
+                for threads in (1, 4):
+                    got = promote(block, threads, heap_min=heap_min)
+                    check(got["promoted"] >= 30 * threads and got["refused"] == 0,
+                          f"{block} B, {threads} threads, heap_min {heap_min}: {got}")
+        kept = promote(4096, 1, "keep")
+        check(kept["promoted"] < 4 and kept["refused"] > 30,
+              f"with its fences: {kept}: this test cannot fail")
+    with_knobs("mthp-pmd", body)
+
+
 def collapse(block, threads):
     where = f"{block} B, {threads} threads"
     plain = load(block, threads, "timed", preload=False, first=NOBODY)
