@@ -29,6 +29,7 @@
 #define MAP_32BIT 0
 #endif
 #define PG64_MADV_POPULATE_WRITE 23
+#define PG64_MADV_COLLAPSE 25
 
 static void *result(void *p)
 {
@@ -71,6 +72,21 @@ static enum pg64_counter why_not(void *addr, size_t len, int prot, int flags, of
 	return PG64_COUNTERS;
 }
 
+/*
+ * VMAs that are cut out of one that was touched can be one again without the fences, others cannot
+ * (see touch_before_fences() of the arenas). Only for a moment: the mapping is nobody's yet.
+ */
+static void touch_before_fences(char *p, size_t len)
+{
+	if (len < pg64_pmd_bytes())
+		return;
+	/* Where a PMD-size page fits it would come with "always"; the advice that follows wins. */
+	if (pg64_is_aligned((uintptr_t)p, pg64_pmd_bytes()))
+		pg64_sys_madvise(p, len, MADV_NOHUGEPAGE);
+	pg64_page_os()->touch(p);
+	pg64_sys_madvise(p, pg64_page_bytes(), MADV_DONTNEED);
+}
+
 static void advise(void *p, size_t len, enum pg64_mem kind)
 {
 	/* However small: neighbours of the same sort become one VMA. */
@@ -79,6 +95,8 @@ static void advise(void *p, size_t len, enum pg64_mem kind)
 	/* A fenced mapping that nobody remembers could not be resized any more. */
 	if (!pg64_regions_add((uintptr_t)p, len, kind, fence))
 		return;
+	if (fence)
+		touch_before_fences(p, len);
 	if (pg64_page_advise(p, len, kind) == PG64_BACKEND_BASE) {
 		pg64_regions_remove((uintptr_t)p, len);
 		return;
@@ -266,6 +284,7 @@ static void before_advice(void *addr, size_t len, int advice)
 		break;
 	case MADV_HUGEPAGE:
 	case MADV_NOHUGEPAGE:
+	case PG64_MADV_COLLAPSE:
 		pg64_count(PG64_C_skip_user_advice);
 		if (pg64_is_aligned((uintptr_t)addr, pg64_page_bytes()))
 			leave_to_program((uintptr_t)addr, pg64_align_up(len, pg64_page_bytes()));

@@ -228,6 +228,31 @@ static void many(int count)
 	puts("many");
 }
 
+/* Collapses what it has filled by itself: the kernel must not find more VMAs than it would have. */
+static void collapse(size_t len, size_t from)
+{
+	/* What is mapped next goes below, to a boundary of 2 MiB if the library maps it. */
+	char *above = map(MIB, ANON);
+	size_t over = (uintptr_t)above % (2 * MIB);
+	char *filler = over ? map(over, ANON) : NULL;
+	char *p = map(len, ANON);
+	char *first = (char *)(((uintptr_t)p + from + 2 * MIB - 1) & ~(2 * MIB - 1));
+	size_t dense = (size_t)(p + len - first) & ~(2 * MIB - 1);
+
+	fill(p, 0, len, 4);
+	for (size_t at = 0; at < len; at += PAGE)
+		p[at + 8] = 1;
+	errno = 0;
+	int ret = madvise(first, dense, 25 /* MADV_COLLAPSE */);
+	printf("collapse: %d, errno %d\n", ret, ret ? errno : 0);
+	verify(p, len, 4);
+	p = mremap(p, len, 2 * len, MREMAP_MAYMOVE);
+	CHECK(p != MAP_FAILED);
+	verify(p, len, 4);
+	CHECK(munmap(p, 2 * len) == 0 && munmap(above, MIB) == 0);
+	CHECK(!filler || munmap(filler, over) == 0);
+}
+
 static char *fixed(char *at, size_t len, int prot)
 {
 	char *p = mmap(at, len, prot, ANON | MAP_FIXED, -1, 0);
@@ -330,6 +355,9 @@ int main(int argc, char **argv)
 	keep_the_old();
 	second_view();
 	after_advice();
+	collapse(16 * MIB, 0);
+	collapse(9 * MIB + 3 * PAGE, 3 * MIB);
+	collapse(40 * MIB, 7 * MIB);
 	alike();
 	unlike();
 	many(5000);
