@@ -20,6 +20,16 @@ const char *region_kind_name(enum region_kind kind)
 	return names[kind];
 }
 
+int proc_pid(const char *word)
+{
+	long pid;
+
+	if (!*word || word[strspn(word, "0123456789")] || strlen(word) > 10)
+		return 0;
+	pid = strtol(word, NULL, 10);
+	return pid > INT_MAX ? 0 : (int)pid;
+}
+
 static void read_exe(struct process *process, const char *name, size_t name_len)
 {
 	char path[64];
@@ -82,14 +92,32 @@ static bool parse_header(const char *line, struct region *region)
 	char permissions[5];
 	int name_at = 0;
 
-	if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %*s %n", &region->start,
-		    &region->end, permissions, &name_at) < 3 ||
+	if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %" SCNx64 " %*s %*s %n", &region->start,
+		    &region->end, permissions, &region->offset, &name_at) < 4 ||
 		!name_at)
 		return false;
 	region->kind = classify(permissions, line + name_at);
+	region->shared = permissions[3] == 's';
 	region->advised = false;
+	region->flags = 0;
 	region->resident_bytes = region->pss_bytes = region->swap_bytes = 0;
 	return true;
+}
+
+/* The words have two letters each, with a blank in front. */
+static void parse_flags(const char *line, struct region *region)
+{
+	static const struct {
+		const char *word;
+		unsigned int flag;
+	} words[] = {{" io", REGION_DEVICE}, {" pf", REGION_DEVICE}, {" mm", REGION_DEVICE},
+		{" dp", REGION_DEVICE}, {" ht", REGION_DEVICE}, {" nh", REGION_NO_HUGE},
+		{" gd", REGION_GROWS}};
+
+	region->advised = strstr(line, " hg") || strstr(line, " p6");
+	for (size_t i = 0; i < TOOL_ARRAY_LEN(words); i++)
+		if (strstr(line, words[i].word))
+			region->flags |= words[i].flag;
 }
 
 static void parse_field(const char *line, struct region *region)
@@ -103,7 +131,7 @@ static void parse_field(const char *line, struct region *region)
 	else if (sscanf(line, "Swap: %" SCNu64, &kib) == 1)
 		region->swap_bytes = kib * 1024;
 	else if (starts_with(line, "VmFlags:"))
-		region->advised = strstr(line, " hg") || strstr(line, " p6");
+		parse_flags(line, region);
 }
 
 int proc_each_region(
@@ -125,8 +153,7 @@ int proc_each_region(
 		/* A field's name starts with a capital, a region with an address. */
 		if (line[0] >= 'A' && line[0] <= 'Z') {
 			parse_field(line, &region);
-			if (starts_with(line, "VmFlags:") &&
-				(region.resident_bytes || region.swap_bytes))
+			if (starts_with(line, "VmFlags:") && region.end)
 				visit(context, &region);
 		} else if (!parse_header(line, &region)) {
 			region = (struct region){0};

@@ -19,11 +19,19 @@ enum region_kind {
 
 const char *region_kind_name(enum region_kind kind);
 
+/* Of VmFlags, what bears on large pages. */
+#define REGION_DEVICE 1u /* io, pf, mm, dp, ht: not memory that is faulted in page by page */
+#define REGION_NO_HUGE 2u /* nh: MADV_NOHUGEPAGE; the stacks of threads have it from Linux 6.7 on */
+#define REGION_GROWS 4u /* gd: a stack */
+
 struct region {
 	uintptr_t start;
 	uintptr_t end;
 	enum region_kind kind;
 	bool advised; /* VmFlags hg or p6: asked for large pages */
+	bool shared;
+	unsigned int flags; /* REGION_... */
+	uint64_t offset; /* of @start in the file */
 	uint64_t resident_bytes;
 	uint64_t pss_bytes;
 	uint64_t swap_bytes;
@@ -38,12 +46,15 @@ struct process {
 	uint64_t major_faults;
 };
 
+/** A process id as typed; 0 when @word is none. */
+int proc_pid(const char *word);
+
 /** 0; -ESRCH: no such process, or a zombie. */
 int proc_read(int pid, struct process *process);
 
 /**
- * Call @visit for each region of the process that has resident or swapped pages. 0; -ESRCH: gone;
- * -EACCES: not allowed; other -errno.
+ * Call @visit for each region of the process, empty ones included. 0; -ESRCH: gone; -EACCES: not
+ * allowed; other -errno.
  */
 int proc_each_region(
 	int pid, void (*visit)(void *context, const struct region *region), void *context);

@@ -169,9 +169,7 @@ static int stat_family(int pid, bool json)
 int cmd_stat(int argc, char **argv)
 {
 	bool json = false, all = false;
-	const char *word;
-	long pid;
-	int c;
+	int c, pid;
 
 	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		if (c == 'h') {
@@ -187,9 +185,8 @@ int cmd_stat(int argc, char **argv)
 		return tool_usage_error("no PID");
 	if (argc - optind > 1)
 		return tool_usage_error("one PID at a time, not also '%s'", argv[optind + 1]);
-	word = argv[optind];
-	pid = word[strspn(word, "0123456789")] || strlen(word) > 10 ? 0 : strtol(word, NULL, 10);
-	if (pid <= 0 || pid > INT_MAX)
-		return tool_usage_error("'%s' is no process id", word);
-	return all ? stat_family((int)pid, json) : stat_one((int)pid, json);
+	pid = proc_pid(argv[optind]);
+	if (!pid)
+		return tool_usage_error("'%s' is no process id", argv[optind]);
+	return all ? stat_family(pid, json) : stat_one(pid, json);
 }

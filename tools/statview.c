@@ -10,7 +10,7 @@
 
 #include "statview.h"
 
-static double percent(uint64_t part, uint64_t whole)
+double stat_percent(uint64_t part, uint64_t whole)
 {
 	return whole ? 100.0 * (double)part / (double)whole : 0;
 }
@@ -24,7 +24,7 @@ static void print_row(const char *name, const struct stat_kind *sum, bool known)
 		tool_bytes(sum->pss_bytes, pss), tool_bytes(sum->advised_bytes, asked));
 	if (known)
 		printf(" %10s %6.1f %% %10s", tool_bytes(sum->backed_bytes, backed),
-			percent(sum->backed_bytes, sum->resident_bytes),
+			stat_percent(sum->backed_bytes, sum->resident_bytes),
 			tool_bytes(sum->pmd_bytes, pmd));
 	else
 		printf(" %10s %8s %10s", "?", "?", "?");
@@ -42,7 +42,7 @@ static void print_coverage(const struct stat_process *process)
 		printf("coverage  %.1f %% of anonymous and shared memory is on 64 KiB pages "
 		       "(exact, from "
 		       "kpageflags)\n",
-			percent(process->total.backed_bytes, process->total.resident_bytes));
+			stat_percent(process->total.backed_bytes, process->total.resident_bytes));
 }
 
 static uint64_t counter(const struct pg64_live *block, const char *name)
@@ -164,29 +164,42 @@ static struct json_object *live_json(const struct live *live)
 	return object;
 }
 
+struct json_object *stat_memory_json(const struct stat_process *process)
+{
+	struct json_object *memory = json_object_new_object();
+	bool known = !process->coverage_error;
+
+	for (int kind = 0; kind < REGION_KINDS; kind++)
+		json_object_object_add(memory, region_kind_name((enum region_kind)kind),
+			kind_json(&process->kinds[kind], known));
+	json_object_object_add(memory, "total_without_files", kind_json(&process->total, known));
+	return memory;
+}
+
+struct json_object *stat_coverage_json(const struct stat_process *process)
+{
+	struct json_object *coverage = json_object_new_object();
+	bool known = !process->coverage_error;
+	double ppm = stat_percent(process->total.backed_bytes, process->total.resident_bytes) * 1e4;
+
+	json_object_object_add(
+		coverage, "ppm", known ? json_object_new_uint64((uint64_t)(ppm + 0.5)) : NULL);
+	json_object_object_add(
+		coverage, "source", json_object_new_string(known ? "kpageflags" : "none"));
+	return coverage;
+}
+
 struct json_object *stat_json(const struct stat_process *process)
 {
-	bool known = !process->coverage_error;
 	struct json_object *object = json_object_new_object();
-	struct json_object *memory = json_object_new_object();
-	struct json_object *coverage = json_object_new_object();
 	struct json_object *faults = json_object_new_object();
-	double ppm = percent(process->total.backed_bytes, process->total.resident_bytes) * 1e4;
 
 	json_object_object_add(object, "pg64_stat", json_object_new_int(1));
 	json_object_object_add(object, "pid", json_object_new_int(process->info.pid));
 	json_object_object_add(object, "ppid", json_object_new_int(process->info.parent));
 	json_object_object_add(object, "exe", json_object_new_string(process->info.exe));
-	for (int kind = 0; kind < REGION_KINDS; kind++)
-		json_object_object_add(memory, region_kind_name((enum region_kind)kind),
-			kind_json(&process->kinds[kind], known));
-	json_object_object_add(memory, "total_without_files", kind_json(&process->total, known));
-	json_object_object_add(object, "memory", memory);
-	json_object_object_add(
-		coverage, "ppm", known ? json_object_new_uint64((uint64_t)(ppm + 0.5)) : NULL);
-	json_object_object_add(
-		coverage, "source", json_object_new_string(known ? "kpageflags" : "none"));
-	json_object_object_add(object, "coverage", coverage);
+	json_object_object_add(object, "memory", stat_memory_json(process));
+	json_object_object_add(object, "coverage", stat_coverage_json(process));
 	add_uint64(faults, "minor", process->info.minor_faults);
 	add_uint64(faults, "major", process->info.major_faults);
 	json_object_object_add(object, "faults", faults);
@@ -195,16 +208,9 @@ struct json_object *stat_json(const struct stat_process *process)
 	return object;
 }
 
-/* Sums by PSS: memory that processes share is counted once. */
-struct family_sum {
-	uint64_t pss[REGION_KINDS], backed[REGION_KINDS];
-	uint64_t total_pss, total_backed;
-	bool known;
-};
-
-static struct family_sum sum_family(const struct stat_process *list, int count)
+struct stat_sum stat_sum(const struct stat_process *list, int count)
 {
-	struct family_sum sum = {.known = true};
+	struct stat_sum sum = {.known = true};
 
 	for (int i = 0; i < count; i++) {
 		for (int kind = 0; kind < REGION_KINDS; kind++) {
@@ -224,14 +230,14 @@ static void print_share(uint64_t pss, uint64_t backed, bool known)
 
 	if (known)
 		printf("%10s %10s %6.1f %%", tool_bytes(pss, text), tool_bytes(backed, backed_text),
-			percent(backed, pss));
+			stat_percent(backed, pss));
 	else
 		printf("%10s %10s %8s", tool_bytes(pss, text), "?", "?");
 }
 
 static void print_family_text(int pid, const struct stat_process *list, int count, int denied)
 {
-	struct family_sum sum = sum_family(list, count);
+	struct stat_sum sum = stat_sum(list, count);
 
 	printf("%-8s %10s %10s %8s\n", "memory", "PSS", "on 64 KiB", "share");
 	for (int kind = 0; kind < REGION_KINDS; kind++) {
@@ -260,7 +266,7 @@ static void print_family_text(int pid, const struct stat_process *list, int coun
 
 void stat_print_family(int pid, const struct stat_process *list, int count, int denied, bool json)
 {
-	struct family_sum sum = sum_family(list, count);
+	struct stat_sum sum = stat_sum(list, count);
 	struct json_object *object, *processes, *total;
 
 	if (!json) {

@@ -37,6 +37,22 @@ void stat_print(const struct stat_process *process);
 /** The caller's: json_object_put(). */
 struct json_object *stat_json(const struct stat_process *process);
 
+/** Its members "memory" and "coverage". The caller's. */
+struct json_object *stat_memory_json(const struct stat_process *process);
+struct json_object *stat_coverage_json(const struct stat_process *process);
+
+/** In percent; 0 of nothing. */
+double stat_percent(uint64_t part, uint64_t whole);
+
+/* Sums by PSS: memory that processes share is counted once. */
+struct stat_sum {
+	uint64_t pss[REGION_KINDS], backed[REGION_KINDS];
+	uint64_t total_pss, total_backed;
+	bool known;
+};
+
+struct stat_sum stat_sum(const struct stat_process *list, int count);
+
 /** @pid: the head of the family; @denied: processes that were left out. */
 void stat_print_family(int pid, const struct stat_process *list, int count, int denied, bool json);
 
