@@ -39,12 +39,18 @@ static bool promises(const struct doctor *doctor, const char *path, const char *
 
 static void expect(struct doctor *doctor)
 {
+	char patched[16] = "0";
 	bool anon = promises(doctor, TOOL_THP_64K "/enabled", TOOL_THP "/enabled");
 	bool shared = promises(doctor, TOOL_THP_64K "/shmem_enabled", TOOL_THP "/shmem_enabled");
 
 	doctor->best[PG64_MEM_HEAP] = anon ? PG64_BACKEND_MTHP : PG64_BACKEND_UNKNOWN;
 	doctor->best[PG64_MEM_ANON] = doctor->best[PG64_MEM_HEAP];
 	doctor->best[PG64_MEM_SHARED] = shared ? PG64_BACKEND_MTHP : PG64_BACKEND_UNKNOWN;
+	if (tool_read_at(doctor->root, "/proc/sys/vm/pagesize_64k", patched, sizeof(patched)) < 0 ||
+		strcmp(patched, "0") == 0)
+		return;
+	for (int kind = 0; kind < PG64_MEM_KINDS; kind++)
+		doctor->best[kind] = PG64_BACKEND_PATCHED;
 }
 
 void doctor_probe(struct doctor *doctor)
@@ -86,9 +92,10 @@ static void add_expected(struct doctor *doctor)
 	for (int kind = 0; kind < PG64_MEM_KINDS; kind++) {
 		const char *name = pg64_mem_name((enum pg64_mem)kind);
 
-		if (doctor->best[kind] == PG64_BACKEND_MTHP)
+		if (doctor->best[kind] != PG64_BACKEND_UNKNOWN)
 			finding_add(out, "backends", name, FINDING_OK, NULL,
-				"mthp to be expected from the knobs");
+				"%s to be expected from the knobs",
+				pg64_backend_name(doctor->best[kind]));
 		else
 			finding_add(out, "backends", name,
 				kind == PG64_MEM_HEAP ? FINDING_PROBLEM : FINDING_NOTE,

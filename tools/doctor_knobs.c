@@ -51,6 +51,37 @@ void doctor_kernel(struct doctor *doctor)
 			TOOL_THP);
 }
 
+/* The knobs of pg64's kernel patches; that they are there says that the patches are. */
+static void check_patches(struct doctor *doctor)
+{
+	struct findings *out = &doctor->findings;
+	bool base = doctor->best[PG64_MEM_HEAP] == PG64_BACKEND_BASE ||
+		    doctor->best[PG64_MEM_HEAP] == PG64_BACKEND_UNKNOWN;
+	char word[64];
+
+	if (knob(doctor, "/proc/sys/vm/pagesize_64k", word, sizeof(word))) {
+		finding_add(out, "kernel", "pagesize_64k", FINDING_NOTE, NULL,
+			"no such knob: this kernel does not have pg64's patches");
+		return;
+	}
+	if (strcmp(word, "0") == 0)
+		finding_add(out, "kernel", "pagesize_64k", base ? FINDING_PROBLEM : FINDING_NOTE,
+			"sudo sysctl vm.pagesize_64k=1",
+			"0: this kernel has pg64's patches, but they are switched off");
+	else
+		finding_add(out, "kernel", "pagesize_64k", FINDING_OK, NULL,
+			"%s: this kernel has pg64's patches, and they are on", word);
+	if (knob(doctor, "/proc/sys/vm/pagesize_64k_cow", word, sizeof(word)))
+		return;
+	if (strcmp(word, "0") == 0)
+		finding_add(out, "kernel", "pagesize_64k_cow", FINDING_NOTE,
+			"sudo sysctl vm.pagesize_64k_cow=1",
+			"0: a write after fork copies 4 KiB, and its 64 KiB page is lost");
+	else
+		finding_add(out, "kernel", "pagesize_64k_cow", FINDING_OK, NULL,
+			"%s: a write after fork copies 64 KiB", word);
+}
+
 static void check_enabled(struct doctor *doctor)
 {
 	char word[64];
@@ -207,6 +238,7 @@ void doctor_knobs(struct doctor *doctor)
 	char path[PATH_MAX];
 	int n;
 
+	check_patches(doctor);
 	check_enabled(doctor);
 	check_64k(doctor);
 	check_64k_shmem(doctor);

@@ -157,9 +157,14 @@ static int check_live(struct doctor *doctor)
 				       : "cannot be read, or it stepped aside");
 		doctor->program_blocked = true;
 	} else {
+		bool patched = doctor->best[PG64_MEM_HEAP] == PG64_BACKEND_PATCHED;
+
 		snprintf(mend, sizeof(mend), "pg64 run -- %s", doctor->command);
+		if (patched)
+			snprintf(mend, sizeof(mend), "sudo pg64 adopt %d", doctor->pid);
 		finding_add(out, "process", "libpg64", FINDING_PROBLEM, mend,
-			"not in this process: start it again under pg64");
+			"not in this process: start it again under pg64%s",
+			patched ? ", or have the kernel move it as it runs" : "");
 		doctor->program_blocked = true;
 	}
 	return 0;

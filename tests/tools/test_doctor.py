@@ -37,6 +37,7 @@ class Captured(ToolCase):
         self.assertEqual(found["hugepages-64kB/shmem_enabled"]["mend"], "sudo pg64 enable --shmem")
         self.assertEqual(found["heap"]["status"], "problem")
         self.assertIn("fences", found["hugepages-2048kB"]["text"])
+        self.assertIn("does not have pg64's patches", found["pagesize_64k"]["text"])
 
     def test_on(self):
         data, found = self.doctor("madvise-64k", 0)
@@ -87,6 +88,28 @@ class Captured(ToolCase):
         self.write("root/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")
         _, found = self.findings(f"--root={root}")
         self.assertIn("1 GiB", found["cgroup memory"]["text"])
+
+    def test_patched_kernel(self):
+        root = self.capture("vm-6.18")
+        self.write("root/proc/sys/vm/pagesize_64k", "1\n")
+        self.write("root/proc/sys/vm/pagesize_64k_cow", "0\n")
+        data, found = self.findings(f"--root={root}", status=0)
+        self.assertEqual(set(data["backend"].values()), {"patched"})
+        self.assertEqual(found["pagesize_64k"]["status"], "ok")
+        self.assertIn("has pg64's patches", found["pagesize_64k"]["text"])
+        self.assertEqual(found["pagesize_64k_cow"]["status"], "note")
+        self.assertEqual(found["pagesize_64k_cow"]["mend"], "sudo sysctl vm.pagesize_64k_cow=1")
+        self.write("root/proc/sys/vm/pagesize_64k_cow", "1\n")
+        _, found = self.findings(f"--root={root}", status=0)
+        self.assertEqual(found["pagesize_64k_cow"]["status"], "ok")
+
+    def test_patched_kernel_switched_off(self):
+        root = self.capture("vm-6.18")
+        self.write("root/proc/sys/vm/pagesize_64k", "0\n")
+        _, found = self.findings(f"--root={root}", status=1)
+        self.assertEqual(found["pagesize_64k"]["status"], "problem")
+        self.assertEqual(found["pagesize_64k"]["mend"], "sudo sysctl vm.pagesize_64k=1")
+        self.assertNotIn("pagesize_64k_cow", found)
 
     def test_every_finding(self):
         """Each has the members that are promised, and no problem of a knob is without a line."""
