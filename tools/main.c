@@ -18,6 +18,8 @@ static const struct command {
 	{"run", "pg64 run", cmd_run, "run a program on 64 KiB pages"},
 	{"doctor", "pg64 doctor", cmd_doctor, "say what stands between a program and 64 KiB pages"},
 	{"stat", "pg64 stat", cmd_stat, "show how much of a process really stands on 64 KiB pages"},
+	{"adopt", "pg64 adopt", cmd_adopt,
+		"move a running program to 64 KiB pages (patched kernel, root)"},
 	{"enable", "pg64 enable", cmd_enable, "set the kernel's knobs for 64 KiB pages (root)"},
 	{"disable", "pg64 disable", cmd_disable, "undo `pg64 enable` exactly (root)"},
 };

@@ -23,6 +23,7 @@ enum tool_exit {
 	TOOL_OK = 0,
 	TOOL_FAILED = 1,
 	TOOL_USAGE = 2,
+	TOOL_NO_KERNEL = 3, /* `pg64 adopt`: this kernel cannot */
 	TOOL_REQUIRE = 125, /* --require not met, or `pg64 run` itself failed */
 	TOOL_CANNOT_RUN = 126, /* as env(1) has them */
 	TOOL_NOT_FOUND = 127,
@@ -34,6 +35,7 @@ int cmd_doctor(int argc, char **argv);
 int cmd_enable(int argc, char **argv);
 int cmd_disable(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
+int cmd_adopt(int argc, char **argv);
 
 /* ---- messages (message.c) ---------------------------------------- */
 

@@ -9,7 +9,7 @@ import unittest
 
 from toolcase import TIMEOUT_S, TOOL, ToolCase, clean_env, main
 
-COMMANDS = ("run", "doctor", "stat", "enable", "disable")
+COMMANDS = ("run", "doctor", "stat", "adopt", "enable", "disable")
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
 
@@ -40,6 +40,8 @@ class Cli(ToolCase):
                       ["run", "--require=lots", "true"], ["run", "--stats=", "true"],
                       ["doctor", "--nonsense"], ["doctor", "1", "2"], ["doctor", "0"],
                       ["stat"], ["stat", "x"], ["stat", "1", "2"], ["stat", "99999999999"],
+                      ["adopt"], ["adopt", "x"], ["adopt", "1", "0"], ["adopt", "--nonsense", "1"],
+                      ["adopt", "--all=1", "1"],
                       ["enable", "--nonsense"], ["enable", "x"], ["disable", "--shmem"]):
             with self.subTest(words):
                 said = self.expect(2, *words)
@@ -89,6 +91,7 @@ class Completion(ToolCase):
         self.assertEqual(self.complete("run", "--req"), ["--require="])
         self.assertIn("--mmap-min=", self.complete("run", "--m"))
         self.assertEqual(self.complete("stat", "--a"), ["--all"])
+        self.assertIn("--dry-run", self.complete("adopt", "--"))
         self.assertEqual(sorted(self.complete("enable", "--")), ["--help", "--persist", "--shmem"])
 
     def test_values(self):
@@ -98,6 +101,7 @@ class Completion(ToolCase):
     def test_command_line(self):
         self.assertIn("true", self.complete("run", "--", "tru"))
         self.assertIn(str(os.getpid()), self.complete("stat", str(os.getpid())))
+        self.assertIn(str(os.getpid()), self.complete("adopt", "--all", str(os.getpid())))
 
 
 class Manual(ToolCase):

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pg64 adopt: one process. Its memory is read from smaps, made into ranges of whole granules, and
+ * given to process_madvise(). The process runs on meanwhile: by the time of the call a range may be
+ * gone or have become something else, and the process may have ended.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+#include <linux/magic.h>
+
+#include "adopt.h"
+
+#define GIB ((uintptr_t)1 << 30)
+#define BATCH_RANGES 1024 /* IOV_MAX */
+/*
+ * The kernel silently cuts a call's ranges to INT_MAX without its last page, which is no whole
+ * granule and would be refused: stay below.
+ */
+#define BATCH_BYTES ((size_t)0x7fff0000)
+
+struct ranges {
+	struct iovec *list;
+	size_t count, room;
+	struct adopt_process *process;
+	uintptr_t start, end; /* of the run of neighbouring regions that is being collected */
+	uint64_t resident_bytes;
+	int error;
+};
+
+/* Not by the C library's name, which libpg64 may stand in front of. */
+int adopt_probe(int advice)
+{
+	return syscall(SYS_madvise, NULL, 0, advice) ? -errno : 0;
+}
+
+static void append(struct ranges *ranges, uintptr_t start, size_t len)
+{
+	if (ranges->count == ranges->room) {
+		size_t room = ranges->room * 2 + 64;
+		void *more = realloc(ranges->list, room * sizeof(*ranges->list));
+
+		if (!more) {
+			ranges->error = -ENOMEM;
+			return;
+		}
+		ranges->list = more;
+		ranges->room = room;
+	}
+	ranges->list[ranges->count++] = (struct iovec){.iov_base = (void *)start, .iov_len = len};
+}
+
+static void count_left(struct adopt_process *process, enum adopt_reason reason, uint64_t bytes,
+	uint64_t resident_bytes)
+{
+	struct adopt_count *count = &process->left[reason];
+
+	count->ranges++;
+	count->bytes += bytes;
+	count->resident_bytes += resident_bytes;
+}
+
+/* The run's whole granules, in pieces that fit into a call. */
+static void end_run(struct ranges *ranges)
+{
+	uintptr_t start = (ranges->start + PG64_GRANULE - 1) & ~(PG64_GRANULE - 1);
+	uintptr_t end = ranges->end & ~(PG64_GRANULE - 1);
+
+	if (ranges->end > ranges->start && start >= end)
+		count_left(ranges->process, ADOPT_SMALL, ranges->end - ranges->start,
+			ranges->resident_bytes);
+	while (start < end) {
+		size_t len = end - start < GIB ? end - start : GIB;
+
+		append(ranges, start, len);
+		start += len;
+	}
+	ranges->start = ranges->end = 0;
+	ranges->resident_bytes = 0;
+}
+
+/* A file that is mapped shared: is it one that lives in memory? Takes privilege to see. */
+static bool on_tmpfs(int pid, const struct region *region)
+{
+	struct statfs fs;
+	char path[96];
+
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", pid,
+		(unsigned long)region->start, (unsigned long)region->end);
+	return region->shared && statfs(path, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
+/*
+ * ADOPT_REASONS: to be adopted. PROT_NONE memory is: allocators reserve with it and open it with
+ * mprotect() as they grow, and the flag stays, so that what grows starts on 64 KiB pages. It costs
+ * nothing before. MADV_NOHUGEPAGE is not overruled, by the kernel neither.
+ */
+static enum adopt_reason judge(int pid, const struct region *region)
+{
+	if (region->flags & REGION_DEVICE)
+		return ADOPT_DEVICE;
+	if (region->kind == REGION_STACK || region->flags & REGION_GROWS)
+		return ADOPT_STACK;
+	/* A program that was started from a memfd is a file like others: private. */
+	if ((region->kind == REGION_FILE && !on_tmpfs(pid, region)) ||
+		(region->kind == REGION_SHARED && !region->shared))
+		return ADOPT_FILE;
+	if (region->flags & REGION_NO_HUGE)
+		return ADOPT_NO_HUGE;
+	/* A file's granules are by offset: elsewhere no folio can be mapped as a whole. */
+	if (region->shared && (region->start - region->offset) % PG64_GRANULE)
+		return ADOPT_MISPLACED;
+	return ADOPT_REASONS;
+}
+
+/*
+ * Neighbours make one run, whose ends alone are cut to whole granules: a granule on the border of
+ * two mappings counts once they are one, as with the open and the reserved part of a heap.
+ */
+static void add_region(void *context, const struct region *region)
+{
+	struct ranges *ranges = context;
+	enum adopt_reason reason = judge(ranges->process->pid, region);
+
+	if (reason != ADOPT_REASONS) {
+		count_left(ranges->process, reason, region->end - region->start,
+			region->resident_bytes);
+		return;
+	}
+	if (region->start != ranges->end) {
+		end_run(ranges);
+		ranges->start = region->start;
+	}
+	ranges->end = region->end;
+	ranges->resident_bytes += region->resident_bytes;
+}
+
+static void count_refused(struct adopt_process *process, int error, size_t bytes)
+{
+	struct adopt_refusal *refusal = process->refused;
+
+	/* There are not that many errors; the last place takes whatever comes. */
+	while (refusal < &process->refused[ADOPT_ERRORS - 1] && refusal->error &&
+		refusal->error != error)
+		refusal++;
+	refusal->error = error;
+	refusal->ranges++;
+	refusal->bytes += bytes;
+}
+
+/* How many of the ranges, at least one, go into a call. */
+static size_t batch(const struct iovec *list, size_t count)
+{
+	size_t bytes = 0, n = 0;
+
+	while (n < count && n < BATCH_RANGES && list[n].iov_len <= BATCH_BYTES - bytes)
+		bytes += list[n++].iov_len;
+	return n;
+}
+
+/*
+ * The kernel stops at the first range that it refuses and says how many bytes it has done before; a
+ * call that begins with such a range gives the errno.
+ */
+static void advise(struct adopt_process *process, const struct ranges *ranges, int advice)
+{
+	for (size_t i = 0; i < ranges->count;) {
+		const struct iovec *next = ranges->list + i;
+		long done = syscall(SYS_process_madvise, process->fd, next,
+			batch(next, ranges->count - i), advice, 0);
+		int error = done < 0 ? errno : 0;
+
+		if (error == ESRCH) {
+			process->state = ADOPT_ENDED;
+			return;
+		}
+		/* The right to do this does not depend on the range. */
+		if (error == EPERM || error == EACCES) {
+			process->state = ADOPT_FAILED;
+			process->error = -error;
+			return;
+		}
+		if (error || !done) {
+			count_refused(process, error, next->iov_len);
+			i++;
+			continue;
+		}
+		process->advised_bytes += (uint64_t)done;
+		for (; done > 0 && i < ranges->count; i++)
+			done -= (long)ranges->list[i].iov_len;
+	}
+}
+
+static void finish(struct adopt_process *process, int err)
+{
+	if (!err)
+		return;
+	process->state = err == -ESRCH ? ADOPT_ENDED : ADOPT_FAILED;
+	process->error = err;
+}
+
+static bool thp_disabled(int pid)
+{
+	char path[64], status[8192];
+	const char *line;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (tool_read(path, status, sizeof(status)) <= 0)
+		return false;
+	line = strstr(status, "\nTHP_enabled:");
+	return line && strtol(line + strlen("\nTHP_enabled:"), NULL, 10) == 0;
+}
+
+void adopt_move(struct adopt_process *process, int advice, bool dry_run)
+{
+	struct ranges ranges = {.process = process};
+	int err;
+
+	process->done = true;
+	if (process->state == ADOPT_ADOPTED && advice == ADOPT_MADV_64K &&
+		thp_disabled(process->pid))
+		process->state = ADOPT_THP_DISABLED;
+	if (process->state != ADOPT_ADOPTED)
+		return;
+	err = proc_each_region(process->pid, add_region, &ranges);
+	end_run(&ranges);
+	finish(process, err ? err : ranges.error);
+	for (size_t i = 0; dry_run && i < ranges.count; i++)
+		process->advised_bytes += ranges.list[i].iov_len;
+	if (process->state == ADOPT_ADOPTED && !dry_run) {
+		advise(process, &ranges, advice);
+		if (advice == ADOPT_MADV_64K)
+			adopt_seen_touch(process->seen, process->pid);
+	}
+	free(ranges.list);
+}
+
+static void see_region(void *context, const struct region *region)
+{
+	struct adopt_process *process = context;
+
+	if (region->shared && region->resident_bytes &&
+		judge(process->pid, region) == ADOPT_REASONS)
+		adopt_seen_add(&process->seen, process->pid, region);
+}
+
+void adopt_look(struct adopt_process *process)
+{
+	int err = 0;
+
+	process->fd = (int)syscall(SYS_pidfd_open, process->pid, 0);
+	if (process->fd < 0)
+		err = -errno;
+	if (!err)
+		err = stat_gather(process->pid, &process->before);
+	if (!err)
+		err = proc_each_region(process->pid, see_region, process);
+	finish(process, err);
+	if (err)
+		process->before.info.pid = 0; /* nothing is known */
+	process->after = process->before;
+}
+
+void adopt_look_again(struct adopt_process *process)
+{
+	if (process->state != ADOPT_ADOPTED)
+		return;
+	if (stat_gather(process->pid, &process->after)) {
+		process->after = process->before;
+		process->state = ADOPT_ENDED;
+	}
+}
+
+void adopt_close(struct adopt_process *process)
+{
+	if (process->fd >= 0)
+		close(process->fd);
+	adopt_seen_free(process->seen);
+	free(process);
+}
