@@ -2,12 +2,16 @@
 /*
  * Holds filled memory until it was looked at.
  *
- *   hold heap|private|shared|memfd|sysv MIB [fork]   fill, print "ready", wait for a line; with
- *       `fork` then write each page in a child, print "child PID", and wait for another line
+ *   hold heap|private|shared|memfd|sysv|tmpfs:FOLDER MIB [fork|verify]   fill, print "ready", wait
+ *       for a line; with `fork` then write each page in a child, print "child PID", and wait for
+ *       another line; with `verify` compare every byte at each line and print "good" or "bad", to
+ *       the end of standard input
  *   hold probe LIBRARY   print "KIND BACKEND ERROR REASON" for each kind of memory
  */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pg64.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +21,7 @@
 #include <unistd.h>
 
 #define STEP_BYTES 4096
+#define GRANULE_BYTES ((size_t)65536)
 #define PIECE_BYTES 100000
 
 static char **pieces;
@@ -28,17 +33,34 @@ static void die(const char *what)
 	exit(1);
 }
 
-static char *map(const char *kind, size_t len)
+/* Where a file's granules are granules of the address space too; stock kernels do not see to it. */
+static char *granule_address(size_t len)
+{
+	char *memory =
+		mmap(NULL, len + GRANULE_BYTES, PROT_NONE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		die("mmap");
+	return memory + -(uintptr_t)memory % GRANULE_BYTES;
+}
+
+static char *map(const char *kind, size_t len, char *place)
 {
 	int fd = -1, id, flags = MAP_ANONYMOUS | MAP_SHARED;
 	char *memory;
 
 	if (!strcmp(kind, "sysv")) {
 		id = shmget(IPC_PRIVATE, len, IPC_CREAT | 0600);
-		memory = id < 0 ? (char *)-1 : shmat(id, NULL, 0);
+		memory = id < 0 ? (char *)-1 : shmat(id, place, place ? SHM_REMAP : 0);
 		if (memory == (char *)-1 || shmctl(id, IPC_RMID, NULL))
 			die("shm");
 		return memory;
+	}
+	if (!strncmp(kind, "tmpfs:", 6)) {
+		fd = open(kind + 6, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+		if (fd < 0 || ftruncate(fd, (off_t)len))
+			die(kind + 6);
+		flags = MAP_SHARED;
 	}
 	if (!strcmp(kind, "private"))
 		flags = MAP_ANONYMOUS | MAP_PRIVATE;
@@ -48,13 +70,15 @@ static char *map(const char *kind, size_t len)
 			die("memfd");
 		flags = MAP_SHARED;
 	}
-	memory = mmap(NULL, len, PROT_READ | PROT_WRITE, flags, fd, 0);
+	if (place)
+		flags |= MAP_FIXED;
+	memory = mmap(place, len, PROT_READ | PROT_WRITE, flags, fd, 0);
 	if (memory == MAP_FAILED)
 		die("mmap");
 	return memory;
 }
 
-static void get(const char *kind, size_t len)
+static void get(const char *kind, size_t len, int placed)
 {
 	int heap = !strcmp(kind, "heap");
 
@@ -64,7 +88,8 @@ static void get(const char *kind, size_t len)
 	if (!pieces)
 		die("calloc");
 	for (size_t i = 0; i < piece_count; i++) {
-		pieces[i] = heap ? malloc(piece_bytes) : map(kind, len);
+		pieces[i] = heap ? malloc(piece_bytes)
+				 : map(kind, len, placed ? granule_address(len) : NULL);
 		if (!pieces[i])
 			die("malloc");
 	}
@@ -75,6 +100,28 @@ static void fill(char value)
 	for (size_t i = 0; i < piece_count; i++)
 		for (size_t at = 0; at < piece_bytes; at += STEP_BYTES)
 			((volatile char *)pieces[i])[at] = value;
+}
+
+/* Every word of it another: no page and no part of one can be taken for its neighbour. */
+static uint64_t pattern(size_t piece, size_t at)
+{
+	return (piece * piece_bytes + at + 1) * 0x9e3779b97f4a7c15;
+}
+
+static void fill_with_pattern(void)
+{
+	for (size_t i = 0; i < piece_count; i++)
+		for (size_t at = 0; at < piece_bytes; at += sizeof(uint64_t))
+			*(uint64_t *)(pieces[i] + at) = pattern(i, at);
+}
+
+static int has_pattern(void)
+{
+	for (size_t i = 0; i < piece_count; i++)
+		for (size_t at = 0; at < piece_bytes; at += sizeof(uint64_t))
+			if (*(uint64_t *)(pieces[i] + at) != pattern(i, at))
+				return 0;
+	return 1;
 }
 
 static void wait_for_line(void)
@@ -124,14 +171,27 @@ static int probe(const char *path)
 
 int main(int argc, char **argv)
 {
+	int verify;
+
 	if (argc == 3 && !strcmp(argv[1], "probe"))
 		return probe(argv[2]);
 	if (argc < 3 || argc > 4)
 		return 2;
-	get(argv[1], strtoul(argv[2], NULL, 10) << 20);
-	fill(1);
+	verify = argc == 4 && !strcmp(argv[3], "verify");
+	get(argv[1], strtoul(argv[2], NULL, 10) << 20, verify);
+	if (verify)
+		fill_with_pattern();
+	else
+		fill(1);
 	puts("ready");
 	fflush(stdout);
+	while (verify) {
+		wait_for_line();
+		if (feof(stdin))
+			return 0;
+		puts(has_pattern() ? "good" : "bad");
+		fflush(stdout);
+	}
 	if (argc == 4) {
 		wait_for_line();
 		in_child();

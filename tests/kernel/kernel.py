@@ -4,6 +4,7 @@
 The cases, checks and skips are those of tests/preload/preload.py. KERNEL_SERIES may name
 another folder with BASE, series and patches.
 """
+import glob
 import os
 import re
 import subprocess
@@ -89,6 +90,15 @@ def main_in_guest(script, kind="patched", options=(), timeout=BOOT_S):
                 options=["--env", "KERNEL_GUEST=1", *options])
     print(f"{ran.out}{ran.err}{kind} kernel, {ran.took:.0f} s with the boot")
     sys.exit(ran.status)
+
+
+def knobs_to_never():
+    """Every THP knob of this guest, as a user without root would find them at worst."""
+    found = glob.glob("/sys/kernel/mm/transparent_hugepage/**/*enabled", recursive=True)
+    check(len(found) >= 3, f"only {found}")
+    for path in found:
+        with open(path, "w", encoding="ascii") as file:
+            file.write("never")
 
 
 class Tap:

@@ -4,13 +4,12 @@ the backend is `patched`, and nearly all of the heap, of shared memory and of Po
 64 KiB pages. Outside of a guest this boots one and runs itself there.
 """
 import contextlib
-import glob
 import os
 import subprocess
 import sys
 import tempfile
 
-from kernel import Skip, case, check, main_in_guest, pg64test
+from kernel import Skip, case, check, knobs_to_never, main_in_guest, pg64test
 from preload import LIBRARY, NOBODY, for_anybody, program
 import pages
 
@@ -18,15 +17,6 @@ sys.path.insert(0, os.path.join(pg64test.ROOT, "scripts"))
 MIN_COVERAGE = 0.98
 MIB = 1 << 20
 FILL_BYTES = 64 * MIB
-
-
-def knobs_to_never():
-    """Every THP knob of this guest, as a user without root would find them at worst."""
-    found = glob.glob("/sys/kernel/mm/transparent_hugepage/**/*enabled", recursive=True)
-    check(len(found) >= 3, f"only {found}")
-    for path in found:
-        with open(path, "w", encoding="ascii") as file:
-            file.write("never")
 
 
 @contextlib.contextmanager
