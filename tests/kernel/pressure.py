@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""Memory that is full, in pieces, or limited, on purpose: nothing that lives with 4 KiB pages is
+killed with 64 KiB ones, what could not be had is counted, and the data is right (measure.c looks).
+Latencies of the first write to a granule are told for stock and patched, as a guest without KVM has
+them.
+"""
+import functools
+import os
+
+from kernel import case, check, guest, main
+from measuring import PARTS, decode
+from preload import program
+
+SLACK_FAULTS = 64
+US = 1000
+
+
+@functools.cache
+def measured(kernel):
+    names = [name for name in PARTS if name != "snapshot"]
+    ran = guest("measuring.py", os.path.dirname(program("measure")), *names, kind=kernel,
+                options=["--memory", "512M", "--allow-oom"], timeout=900)
+    return decode(ran.expect().out)
+
+
+def killed(told):
+    return told["status"] != 0 or told["counters"]["oom_kill"] or told["events"]["oom_kill"]
+
+
+def survived(part):
+    """What was told of the 64 KiB pages, which must do whatever 4 KiB pages do."""
+    for kernel in ("stock", "patched"):
+        base = measured(kernel)[part]["4k"]
+        check(not killed(base), f"{kernel}: 4 KiB pages do not fit, so this shows nothing: {base}")
+    told = measured("patched")[part]["64k"]
+    check(not killed(told), f"with 64 KiB pages it is killed, with 4 KiB it is not: {told}")
+    return told
+
+
+def latencies(part):
+    lines = []
+    for kernel in ("stock", "patched"):
+        for kind, told in measured(kernel)[part].items():
+            if killed(told):
+                lines.append(f"  {kernel} {kind}: killed")
+                continue
+            counters = told["counters"]
+            got = counters["mthp_anon_fault_alloc"], counters["mthp_anon_fault_fallback"]
+            lines.append(
+                f"  {kernel} {kind}: {told['touch_faults']} faults, {got[0]} granules, {got[1]} "
+                f"fallbacks; first write p50 {told['first_p50_ns'] / US:.0f}, p99.9 "
+                f"{told['first_p999_ns'] / US:.0f} us; 64 KiB p50 {told['granule_p50_ns'] / US:.0f}"
+                f", p99.9 {told['granule_p999_ns'] / US:.0f} us; compact_stall "
+                f"{counters['compact_stall']}, compact_fail {counters['compact_fail']}, "
+                f"allocstall {counters['allocstall']}")
+    return "\n" + "\n".join(lines)
+
+
+def counted(told):
+    """Each granule was had as a folio or counted as a fallback, and took one fault in any case."""
+    counters = told["counters"]
+    tried = counters["pgsz64_fault_alloc"] + counters["pgsz64_fault_fallback"]
+    check(tried == told["granules"], f"{told['granules']} granules, but {counters}")
+    return counters
+
+
+@case
+def fragmented_for_good():
+    told = survived("pinned")
+    counters = counted(told)
+    check(counters["pgsz64_fault_fallback"] > told["granules"] / 2,
+          f"memory was not in pieces: {counters}")
+    check(told["touch_faults"] <= told["granules"] + SLACK_FAULTS,
+          f"{told['touch_faults']} faults for {told['granules']} granules")
+    return latencies("pinned")
+
+
+@case
+def fragmented_by_what_moves():
+    counters = counted(survived("movable"))
+    check(counters["compact_stall"] or counters["pgsz64_fault_fallback"],
+          f"memory was not in pieces: {counters}")
+    return latencies("movable")
+
+
+@case
+def full_of_page_cache():
+    counters = counted(survived("cached"))
+    check(counters["pgsteal_kswapd"] + counters["pgsteal_direct"] > 0,
+          f"nothing had to be reclaimed: {counters}")
+    return latencies("cached")
+
+
+@case
+def limit_that_just_fits():
+    told = survived("limit_dense")
+    check(told["peak"] <= told["limit"], f"{told['peak']} of {told['limit']}")
+    return latencies("limit_dense")
+
+
+@case
+def limit_that_just_fits_sparse_use():
+    told = survived("limit_sparse")
+    check(told["events"]["max"] > 0, f"the limit was not reached: {told['events']}")
+    return latencies("limit_sparse")
+
+
+@case
+def sparse_use_of_more_than_there_is():
+    survived("sparse")
+    return latencies("sparse")
+
+
+if __name__ == "__main__":
+    main()
