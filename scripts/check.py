@@ -149,13 +149,13 @@ class Check:
         self.report.ok()
         return build
 
-    def test(self, step, build, *words, prefix=(), env=None):
+    def test(self, step, build, *words, prefix=(), env=None, timeout=3000):
         """meson test, counted; `words` choose the tests."""
         logs = os.path.join(build, "meson-logs", "testlog*.json")  # a wrapper is in the name
         for log in glob.glob(logs):
             os.unlink(log)
         status = run(f"{step}-test", *prefix, "meson", "test", "-C", build, "--no-rebuild",
-                     "--print-errorlogs", *words, env=env, quiet=False)
+                     "--print-errorlogs", *words, env=env, quiet=False, timeout=timeout)
         if not glob.glob(logs):
             raise StepError(f"meson test ended with {status} and left no log: "
                             f"see build-check/{step}-test.log")
@@ -189,6 +189,19 @@ class Check:
             return
         self.test("mthp", build, "--suite", "compat", "--suite", "pg",
                   prefix=(sys.executable, KNOBS, "mthp-pmd", "--"))
+
+    def kernel_build(self):
+        """The build with the tests in QEMU; the kernels are built by the tests, once."""
+        return self.configure("kernel", "-Dkernel_tests=true")
+
+    def kernel(self):
+        """the patched kernel in QEMU: selftest, runtime, stress, snapshot, pressure"""
+        self.test("kernel", self.kernel_build(), "--suite", "kernel", timeout=4500)
+
+    def kernel_debug(self):
+        """the same under lockdep and KASAN: selftest, stress"""
+        self.test("kernel_debug", self.kernel_build(), "--suite", "kernel-debug",
+                  timeout=9000)
 
     def clang(self):
         """clang: build, unit tests, two programs"""
@@ -304,8 +317,9 @@ class Check:
 
 
 QUICK = ("fetch", "gcc_quick")
-NORMAL = ("fetch", "gcc", "clang", "sanitizers", "valgrind", "system_mimalloc", "install", "dist")
-FULL = ("fetch", "gcc", "mthp", *NORMAL[2:])
+NORMAL = ("fetch", "gcc", "mthp", "clang", "sanitizers", "valgrind", "system_mimalloc", "install",
+          "dist", "kernel")
+FULL = (*NORMAL, "kernel_debug")
 
 
 def arguments(argv):
@@ -317,7 +331,7 @@ def arguments(argv):
         epilog="steps:\n" + "\n".join(lines) + "\nbuilds and logs are kept in build-check/")
     parser.add_argument("--quick", action="store_true", help="one build, lints and fast tests")
     parser.add_argument("--full", action="store_true",
-                        help="what CI runs: the default, and programs on mTHP as well")
+                        help="the default, and the kernel's tests under lockdep and KASAN as well")
     parser.add_argument("--fresh", action="store_true", help="remove build-check/ first")
     parser.add_argument("-j", dest="jobs", type=int, help="compile jobs (default: ninja's)")
     parser.add_argument("steps", nargs="*", metavar="STEP", help="only these steps")

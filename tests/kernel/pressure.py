@@ -57,10 +57,12 @@ def latencies(part):
 
 
 def counted(told):
-    """Each granule was had as a folio or counted as a fallback, and took one fault in any case."""
+    """Each granule was had as a folio or counted as a fallback, and took one fault in any case.
+    One that was given back before it was used, and counted for that, may come again."""
     counters = told["counters"]
     tried = counters["pgsz64_fault_alloc"] + counters["pgsz64_fault_fallback"]
-    check(tried == told["granules"], f"{told['granules']} granules, but {counters}")
+    check(0 <= tried - told["granules"] <= counters["pgsz64_demote"],
+          f"{told['granules']} granules, but {counters}")
     return counters
 
 

@@ -111,12 +111,6 @@ def shared_mapping():
         return covered(child.pid, shared)
 
 
-@case
-def memfd_mapping():
-    with holder("memfd") as child:
-        return covered(child.pid, shared)
-
-
 def after_fork(kind):
     with holder(kind, fork=True) as child:
         child.stdin.write("fork\n")
