@@ -7,7 +7,6 @@
  *       each 8: the eighth cannot be moved, so that compaction cannot make it good
  *   fragment movable KEEP_MIB   the same with anonymous memory, where it can
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
