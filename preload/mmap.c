@@ -117,13 +117,14 @@ static void advise(void *p, size_t len, enum pg64_mem kind)
  */
 static void *map_shared(size_t len, int prot, int flags)
 {
-	void *target = pg64_place_reserve(len);
+	size_t whole = pg64_align_up(len, pg64_page_bytes());
+	void *target = pg64_place_reserve(whole);
 
 	if (pg64_sys_is_err(target))
 		return pg64_sys_mmap(NULL, len, prot, flags, -1, 0);
 	void *p = pg64_sys_mmap(target, len, prot, flags | MAP_FIXED, -1, 0);
 	if (pg64_sys_is_err(p))
-		pg64_sys_munmap(target, pg64_align_up(len, pg64_page_bytes()));
+		pg64_place_give_back(target, whole, whole);
 	return p;
 }
 

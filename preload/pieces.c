@@ -64,8 +64,12 @@ static bool find_pieces(struct pieces *pieces, uintptr_t start, uintptr_t end)
 	return alike && pieces->at[pieces->count] == end;
 }
 
-/* Move all, the last one grown by @grow. What was moved goes back when one cannot be moved. */
-static void *move_all(const struct pieces *pieces, char *target, size_t grow, int flags)
+/*
+ * Move all, the last one grown by @grow. When one cannot be moved, what was moved goes back, and
+ * @stuck is its place in the target.
+ */
+static void *move_all(
+	const struct pieces *pieces, char *target, size_t grow, int flags, struct pg64_stuck *stuck)
 {
 	uintptr_t start = pieces->at[0];
 
@@ -78,6 +82,7 @@ static void *move_all(const struct pieces *pieces, char *target, size_t grow, in
 
 		if (!pg64_sys_is_err(p))
 			continue;
+		*stuck = (struct pg64_stuck){at - start, want};
 		while (i-- > 0) {
 			at = pieces->at[i];
 			len = pieces->at[i + 1] - at;
@@ -92,12 +97,13 @@ static void *move_all(const struct pieces *pieces, char *target, size_t grow, in
 static void *move_to_place(const struct pieces *pieces, size_t new_len, size_t grow, int flags)
 {
 	char *target = pg64_place_reserve(new_len);
+	struct pg64_stuck stuck;
 
 	if (pg64_sys_is_err(target))
 		return target;
-	void *p = move_all(pieces, target, grow, flags);
+	void *p = move_all(pieces, target, grow, flags, &stuck);
 	if (pg64_sys_is_err(p))
-		pg64_sys_munmap(target, new_len);
+		pg64_place_give_back(target + stuck.offset, stuck.len, new_len - stuck.offset);
 	else
 		pg64_count(PG64_C_mremap_realigned);
 	return p;
@@ -109,7 +115,7 @@ static void *remap_pieces(const struct pieces *pieces, size_t grow, int flags, v
 	uintptr_t last = pieces->at[pieces->count - 1];
 
 	if (flags & MREMAP_FIXED)
-		return move_all(pieces, target, grow, flags);
+		return move_all(pieces, target, grow, flags, &(struct pg64_stuck){0});
 	if (!(flags & PG64_MREMAP_DONTUNMAP)) {
 		void *p = pg64_sys_mremap((void *)last, end - last, end - last + grow, 0, NULL);
 

@@ -3,11 +3,16 @@
  * Aligned placement.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/counters.h"
+#include "base/lines.h"
+#include "base/maps.h"
 #include "base/sys.h"
 #include "place.h"
+
+#define RESERVED (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 /* Where the next mapping of the program most likely fits: right below the last one. */
 static _Atomic uintptr_t last;
@@ -62,11 +67,51 @@ void *pg64_place_anon(size_t len, int prot, int flags)
 
 void *pg64_place_reserve(size_t len)
 {
-	void *p = place(len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+	void *p = place(len, PROT_NONE, RESERVED);
 
 	if (!pg64_sys_is_err(p) && !pg64_is_aligned((uintptr_t)p, PG64_GRANULE)) {
 		pg64_sys_munmap(p, pg64_align_up(len, pg64_page_bytes()));
 		return (void *)(intptr_t)-ENOMEM;
 	}
 	return p;
+}
+
+/* Is all of [start, end) one inaccessible mapping of private anonymous memory? */
+static bool is_reserved(uintptr_t start, uintptr_t end)
+{
+	struct pg64_lines lines;
+	struct pg64_map map;
+	bool found = false;
+
+	if (pg64_lines_open(&lines, "/proc/self/maps") < 0)
+		return false;
+	while (!found && pg64_lines_next(&lines) > 0) {
+		pg64_map_parse(lines.line, &map);
+		if (map.start > start)
+			break;
+		found = end <= map.end && !map.inode && !*map.path &&
+			strcmp(map.perms, "---p") == 0;
+	}
+	pg64_lines_close(&lines);
+	return found;
+}
+
+void pg64_place_give_back(void *p, size_t doubtful, size_t len)
+{
+	char *rest = (char *)p + doubtful;
+
+	if (len > doubtful)
+		pg64_sys_munmap(rest, len - doubtful);
+	if (!doubtful)
+		return;
+	/* Where all of it is free this succeeds, and the place is ours again. */
+	void *taken = pg64_sys_mmap(p, doubtful, PROT_NONE, RESERVED | MAP_FIXED_NOREPLACE, -1, 0);
+	if (!pg64_sys_is_err(taken))
+		pg64_sys_munmap(taken, doubtful);
+	/*
+	 * Free in part, or another's in part, is no longer ours. What is one reservation still is:
+	 * another thread would have to have reserved just that much just there meanwhile.
+	 */
+	else if (pg64_sys_err(taken) == -EEXIST && is_reserved((uintptr_t)p, (uintptr_t)rest))
+		pg64_sys_munmap(p, doubtful);
 }

@@ -21,4 +21,13 @@ void *pg64_place_anon(size_t len, int prot, int flags);
  */
 void *pg64_place_reserve(size_t len);
 
+/**
+ * Release what is left of a reservation from @p on after a call failed that would have put memory
+ * over its first @doubtful bytes. Kernels unmap the target before they are sure (mremap() before
+ * Linux 6.18), so that these may be still reserved, free, or another thread's by now; the other
+ * bytes of @len are still reserved. In doubt they are left alone: address space that is lost does
+ * no harm, memory of another thread that is unmapped does.
+ */
+void pg64_place_give_back(void *p, size_t doubtful, size_t len);
+
 #endif /* PG64_PLACE_H */

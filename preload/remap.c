@@ -73,7 +73,7 @@ static void move_back(const struct request *r, char *target, uintptr_t end)
 	}
 }
 
-static void *move_pieces(const struct request *r, char *target)
+static void *move_pieces(const struct request *r, char *target, struct pg64_stuck *stuck)
 {
 	uintptr_t start = (uintptr_t)r->old, end = start + r->old_len, at = start, next;
 	int flags = r->flags | MREMAP_MAYMOVE | MREMAP_FIXED;
@@ -85,6 +85,7 @@ static void *move_pieces(const struct request *r, char *target)
 
 		if (pg64_sys_is_err(p)) {
 			move_back(r, target, at);
+			*stuck = (struct pg64_stuck){at - start, want};
 			return p;
 		}
 	}
@@ -111,12 +112,13 @@ static char *reserve_like(const char *old, size_t len)
 static void *move_somewhere(const struct request *r)
 {
 	char *target = reserve_like(r->old, r->new_len);
+	struct pg64_stuck stuck;
 
 	if (pg64_sys_is_err(target))
 		return target;
-	void *p = move_pieces(r, target);
+	void *p = move_pieces(r, target, &stuck);
 	if (pg64_sys_is_err(p))
-		pg64_sys_munmap(target, r->new_len);
+		pg64_place_give_back(target + stuck.offset, stuck.len, r->new_len - stuck.offset);
 	else
 		pg64_count(PG64_C_mremap_realigned);
 	return p;
@@ -174,7 +176,7 @@ static void *remap_fenced(struct request *r, char *target)
 		r->old_len = r->new_len;
 	}
 	if (r->flags & MREMAP_FIXED)
-		return move_pieces(r, target);
+		return move_pieces(r, target, &(struct pg64_stuck){0});
 	return r->flags & PG64_MREMAP_DONTUNMAP ? move_somewhere(r) : r->old;
 }
 
@@ -183,7 +185,8 @@ static void *grow_aligned(const struct request *r)
 {
 	void *p = pg64_sys_mremap(r->old, r->old_len, r->new_len, 0, NULL);
 
-	if (!pg64_sys_is_err(p))
+	/* -EFAULT: no call for all of it will do (see pieces.c). */
+	if (!pg64_sys_is_err(p) || pg64_sys_err(p) == -EFAULT)
 		return p;
 	void *target = pg64_place_reserve(r->new_len);
 	if (pg64_sys_is_err(target))
@@ -193,7 +196,7 @@ static void *grow_aligned(const struct request *r)
 		pg64_count(PG64_C_mremap_realigned);
 		return p;
 	}
-	pg64_sys_munmap(target, r->new_len);
+	pg64_place_give_back(target, r->new_len, r->new_len);
 	return pg64_sys_mremap(r->old, r->old_len, r->new_len, r->flags, NULL);
 }
 

@@ -9,6 +9,11 @@
 
 #define PG64_MREMAP_DONTUNMAP 4
 
+/* Where in its target a move piece by piece came to an end. */
+struct pg64_stuck {
+	size_t offset, len;
+};
+
 /**
  * mremap(2) of [old, old + old_len), all of it inside @region; @old_len in whole pages. Keeps the
  * table of regions. The address, or -errno as pg64_sys_mmap().

@@ -22,7 +22,7 @@ static void *attach_aligned(int id, int flags, size_t len)
 		return target;
 	void *p = pg64_sys_shmat(id, target, flags | SHM_REMAP);
 	if (pg64_sys_is_err(p)) {
-		pg64_sys_munmap(target, len);
+		pg64_place_give_back(target, len, len);
 		return p;
 	}
 	if (pg64_page_advise_once(p, len, PG64_MEM_SHARED) == 0) {
