@@ -72,19 +72,13 @@ static enum pg64_counter why_not(void *addr, size_t len, int prot, int flags, of
 	return PG64_COUNTERS;
 }
 
-/*
- * VMAs that are cut out of one that was touched can be one again without the fences, others cannot
- * (see touch_before_fences() of the arenas). Only for a moment: the mapping is nobody's yet.
- */
+/* Only for a moment: the mapping is nobody's yet. */
 static void touch_before_fences(char *p, size_t len)
 {
 	if (len < pg64_pmd_bytes())
 		return;
-	/* Where a PMD-size page fits it would come with "always"; the advice that follows wins. */
-	if (pg64_is_aligned((uintptr_t)p, pg64_pmd_bytes()))
-		pg64_sys_madvise(p, len, MADV_NOHUGEPAGE);
-	pg64_page_os()->touch(p);
-	pg64_sys_madvise(p, pg64_page_bytes(), MADV_DONTNEED);
+	if (pg64_page_touch_apart(p, len) == 0)
+		pg64_sys_madvise(p, pg64_page_bytes(), MADV_DONTNEED);
 }
 
 static void advise(void *p, size_t len, enum pg64_mem kind)

@@ -124,9 +124,8 @@ static void choose_pages(struct arena *a)
 	if (!a->asked) {
 		a->asked = true;
 		pg64_page_backend(PG64_MEM_HEAP);
-		/* As touch_before_fences(): without advice no PMD-size page comes. */
 		if (pg64_page_needs_fence(PG64_MEM_HEAP) && !pg64_arenas.exact)
-			pg64_page_os()->touch(a->start);
+			pg64_page_touch_apart(a->start, a->frontier);
 		fence(a);
 		enum pg64_backend got =
 			pg64_page_advise(a->start, a->granules * PG64_GRANULE, PG64_MEM_HEAP);

@@ -117,3 +117,20 @@ int pg64_page_unfence(void *addr, size_t len)
 {
 	return each_fence(addr, len, erase, -1);
 }
+
+/*
+ * It is the rest that is marked and not the page, because kernels before 6.13 merge what is changed
+ * back with a VMA that was touched only if that is the one in front of it.
+ */
+int pg64_page_touch_apart(void *addr, size_t len)
+{
+	const struct pg64_page_os *os = pg64_page_os();
+	size_t page = pg64_page_bytes();
+	int ret = len > page ? os->madvise((char *)addr + page, len - page, MADV_RANDOM) : 0;
+
+	if (ret == 0)
+		os->touch(addr);
+	if (len > page)
+		os->madvise((char *)addr + page, len - page, MADV_NORMAL);
+	return ret;
+}

@@ -126,6 +126,14 @@ int pg64_page_split(void *stretch);
 int pg64_page_fence(void *addr, size_t len);
 int pg64_page_unfence(void *addr, size_t len);
 
+/**
+ * Touch the first page of memory that will get fences: VMAs that are cut out of one that was
+ * touched can be one again without the fences, others cannot, since each gets an anon_vma of its
+ * own. With the PMD size at "always" that would bring such a page, so the rest is another VMA
+ * meanwhile; no mark stays. 0 or -errno: not touched.
+ */
+int pg64_page_touch_apart(void *addr, size_t len);
+
 /** Does memory of @kind need a fence, as probed and as configured? */
 bool pg64_page_needs_fence(enum pg64_mem kind);
 

@@ -83,6 +83,30 @@ static void in_pieces(void)
 	}
 }
 
+static char *touched;
+
+static void see_touch(char *addr)
+{
+	/* A fault must not find a stretch that is one VMA. */
+	CHECK(fake_has_boundary(addr, pg64_pmd_bytes()));
+	touched = addr;
+}
+
+static void touch_without_a_large_page(void)
+{
+	fake_reset();
+	char *area = map(AREA);
+	fake.in_touch = see_touch;
+	CHECK_EQ(pg64_page_touch_apart(area, AREA), 0);
+	CHECK(touched == area);
+	CHECK_EQ(fake_present(area, AREA), pg64_page_bytes());
+	CHECK(!fake_has_boundary(area, AREA));
+	touched = NULL;
+	fake.refuse[MADV_RANDOM] = -EPERM;
+	CHECK_EQ(pg64_page_touch_apart(area, AREA), -EPERM);
+	CHECK(!touched);
+}
+
 /*
  * Mappings smaller than a stretch that lie side by side become one VMA, so they need fences as
  * well; alone they cost nothing.
@@ -207,8 +231,9 @@ static void unfence_makes_room(void)
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {CASE(by_name), CASE(by_advice), CASE(in_pieces),
-		CASE(small_neighbours), CASE(cost), CASE(limit_does_not_choose_the_ink),
-		CASE(names_refused), CASE(limit), CASE(unfence_makes_room)};
+		CASE(touch_without_a_large_page), CASE(small_neighbours), CASE(cost),
+		CASE(limit_does_not_choose_the_ink), CASE(names_refused), CASE(limit),
+		CASE(unfence_makes_room)};
 
 	return RUN_CASES(cases, argc, argv);
 }
