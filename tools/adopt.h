@@ -46,7 +46,7 @@ enum adopt_state {
 
 struct adopt_process {
 	int pid;
-	int fd; /* pidfd: a pid that is used again is never taken for this process */
+	int fd; /* pidfd: takes the advice, and tells whether the pid is still this process's */
 	enum adopt_state state;
 	int error; /* -errno */
 	bool done;

@@ -5,6 +5,7 @@
  * gone or have become something else, and the process may have ended.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +205,17 @@ static void finish(struct adopt_process *process, int err)
 	process->error = err;
 }
 
+/*
+ * Everything in /proc goes by the number, which another process has once this one has ended and was
+ * waited for; the descriptor is of this one for good.
+ */
+static bool has_ended(const struct adopt_process *process)
+{
+	struct pollfd poll_fd = {.fd = process->fd, .events = POLLIN};
+
+	return poll(&poll_fd, 1, 0) != 0;
+}
+
 static bool thp_disabled(int pid)
 {
 	char path[64], status[8192];
@@ -229,12 +241,16 @@ void adopt_move(struct adopt_process *process, int advice, bool dry_run)
 		return;
 	err = proc_each_region(process->pid, add_region, &ranges);
 	end_run(&ranges);
+	if (!err && has_ended(process))
+		err = -ESRCH;
 	finish(process, err ? err : ranges.error);
 	for (size_t i = 0; dry_run && i < ranges.count; i++)
 		process->advised_bytes += ranges.list[i].iov_len;
 	if (process->state == ADOPT_ADOPTED && !dry_run) {
 		advise(process, &ranges, advice);
-		if (advice == ADOPT_MADV_64K)
+		if (has_ended(process))
+			process->state = ADOPT_ENDED;
+		else if (advice == ADOPT_MADV_64K)
 			adopt_seen_touch(process->seen, process->pid);
 	}
 	free(ranges.list);
@@ -260,6 +276,8 @@ void adopt_look(struct adopt_process *process)
 		err = stat_gather(process->pid, &process->before);
 	if (!err)
 		err = proc_each_region(process->pid, see_region, process);
+	if (!err && has_ended(process))
+		err = -ESRCH;
 	finish(process, err);
 	if (err)
 		process->before.info.pid = 0; /* nothing is known */
@@ -270,7 +288,8 @@ void adopt_look_again(struct adopt_process *process)
 {
 	if (process->state != ADOPT_ADOPTED)
 		return;
-	if (stat_gather(process->pid, &process->after)) {
+	/* Asked last: what was read is of this process if it is there still. */
+	if (stat_gather(process->pid, &process->after) || has_ended(process)) {
 		process->after = process->before;
 		process->state = ADOPT_ENDED;
 	}
