@@ -12,6 +12,7 @@
 
 #include "elffile.h"
 #include "live.h"
+#include "proc.h"
 
 struct object {
 	uint64_t start; /* address of the file's first byte */
@@ -111,6 +112,7 @@ static int try_object(int pid, const struct object *object, struct live *live)
 		return err;
 	live->mapped = true;
 	snprintf(live->object, sizeof(live->object), "%s", object->path);
+	proc_make_printable(live->object);
 	err = read_block(pid, address, &live->block);
 	live->read = !err;
 	/* Linked in, but not started yet. */
@@ -187,6 +189,7 @@ int live_read(int pid, struct live *live)
 	if (library.start) {
 		live->mapped = true;
 		snprintf(live->object, sizeof(live->object), "%s", library.path);
+		proc_make_printable(live->object);
 		return try_object(pid, &library, live);
 	}
 	/* A program file that cannot be read says nothing of pg64. */

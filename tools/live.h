@@ -10,7 +10,7 @@
 struct live {
 	bool mapped; /* libpg64.so, or a program that has it linked in, is in the process */
 	bool read; /* and @block was read and is sound */
-	char object[PATH_MAX]; /* the file that brought it */
+	char object[PATH_MAX]; /* the file that brought it, made printable */
 	struct pg64_live block;
 };
 

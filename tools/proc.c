@@ -30,6 +30,13 @@ int proc_pid(const char *word)
 	return pid > INT_MAX ? 0 : (int)pid;
 }
 
+void proc_make_printable(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 static void read_exe(struct process *process, const char *name, size_t name_len)
 {
 	char path[64];
@@ -41,6 +48,7 @@ static void read_exe(struct process *process, const char *name, size_t name_len)
 		process->exe[n] = '\0';
 	else
 		snprintf(process->exe, sizeof(process->exe), "[%.*s]", (int)name_len, name);
+	proc_make_printable(process->exe);
 }
 
 int proc_read(int pid, struct process *process)

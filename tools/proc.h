@@ -41,13 +41,19 @@ struct process {
 	int pid;
 	int parent;
 	char state;
-	char exe[PATH_MAX]; /* or the name in brackets */
+	char exe[PATH_MAX]; /* or the name in brackets; made printable, so nothing to open */
 	uint64_t minor_faults;
 	uint64_t major_faults;
 };
 
 /** A process id as typed; 0 when @word is none. */
 int proc_pid(const char *word);
+
+/**
+ * Replace what is no printable ASCII by '?'. Names are the process's to choose: what root is shown
+ * must hold no escape sequences and no rows of its own, and JSON is UTF-8.
+ */
+void proc_make_printable(char *text);
 
 /** 0; -ESRCH: no such process, or a zombie. */
 int proc_read(int pid, struct process *process);

@@ -49,6 +49,20 @@ class Stat(ToolCase):
     def json(self, *words, **options):
         return json.loads(self.expect(0, "stat", "--json", *words, **options).stdout)
 
+    def test_name_of_the_program(self):
+        """It is another user's to choose: no escapes for the terminal, no rows, UTF-8 in JSON."""
+        name = os.path.join(os.fsencode(self.folder), b"a\x1b[31m\nb\xff")
+        os.rename(self.compile("waits", source=WAIT_C), name)
+        pid = self.start_program(name)
+        shown = f"{self.folder}/a?[31m?b?"
+        for command in ("stat", "adopt"):
+            words = (command, *(["--dry-run"] if command == "adopt" else []), pid)
+            said = self.tool(*words)
+            self.assertIn(shown, said.stdout)
+            self.assertNotIn("\x1b", said.stdout)
+            data = json.loads(self.tool(*words, "--json").stdout)
+            self.assertEqual(data.get("exe") or data["processes"][0]["exe"], shown)
+
     def test_with_pg64(self):
         data = self.json(self.start(TOOL, "run", "--backend=base", "--"))
         self.assertEqual(data["pg64_stat"], 1)
