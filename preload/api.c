@@ -25,9 +25,13 @@ PG64_EXPORT int pg64_advise(void *addr, size_t len_bytes, enum pg64_mem kind)
 	if (ret < 0)
 		return ret;
 	bool fence = pg64_page_needs_fence(kind);
-	/* So that mremap() knows why it is several VMAs. */
-	if (!pg64_regions_find(start, end - start, &region))
-		pg64_regions_add(start, end - start, kind, fence);
+	bool known = pg64_regions_find(start, end - start, &region);
+	/* A pattern that was moved stays as it is. */
+	if (known && region.fenced > 1)
+		return 0;
+	/* So that mremap() knows why it is several VMAs; without that no fences. */
+	if (!known || (fence && !region.fenced))
+		fence = pg64_regions_add(start, end - start, kind, fence) && fence;
 	if (fence)
 		pg64_page_fence((void *)start, end - start);
 	return 0;

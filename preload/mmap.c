@@ -167,8 +167,12 @@ static void after_fixed(uintptr_t addr, size_t len, int flags)
 
 PG64_EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
-	if (!pg64_serves_mmap())
-		return result(pg64_sys_mmap(addr, len, prot, flags, fd, offset));
+	if (!pg64_serves_mmap()) {
+		void *p = pg64_sys_mmap(addr, len, prot, flags, fd, offset);
+		if (!pg64_sys_is_err(p) && (flags & MAP_FIXED))
+			pg64_regions_remove((uintptr_t)p, pg64_align_up(len, pg64_page_bytes()));
+		return result(p);
+	}
 	enum pg64_counter why = why_not(addr, len, prot, flags, offset);
 	if (why == PG64_COUNTERS)
 		return result(map_helped(addr, len, prot, flags));
@@ -194,7 +198,8 @@ static void count_cut(void *addr, size_t len, enum pg64_counter counter)
 
 PG64_EXPORT int munmap(void *addr, size_t len)
 {
-	if (pg64_serves_mmap() && pg64_is_aligned((uintptr_t)addr, pg64_page_bytes()) &&
+	/* With or without pg64's mmap(): pg64_advise() makes regions too. */
+	if (pg64_is_aligned((uintptr_t)addr, pg64_page_bytes()) &&
 		pg64_regions_maybe((uintptr_t)addr, len)) {
 		count_cut(addr, len, PG64_C_demote_munmap);
 		/* Before the call: after it another thread may map and add the same addresses. */
@@ -289,8 +294,7 @@ static void before_advice(void *addr, size_t len, int advice)
 
 PG64_EXPORT int madvise(void *addr, size_t len, int advice)
 {
-	if (pg64_serves_mmap())
-		before_advice(addr, len, advice);
+	before_advice(addr, len, advice);
 	return status(pg64_sys_madvise(addr, len, advice));
 }
 

@@ -273,6 +273,74 @@ static void advice(void)
 	CHECK(munmap(p, 4 * MIB) == 0 && munmap(p + 5 * MIB, 3 * MIB) == 0);
 }
 
+static uint64_t counted(const char *wanted)
+{
+	const char *name;
+
+	for (unsigned int i = 0; (name = pg64_counter_name(i)); i++)
+		if (strcmp(name, wanted) == 0)
+			return pg64_counter_value(i);
+	CHECK(!"a counter of that name");
+	return 0;
+}
+
+/* Is it known that pg64 has advised this memory? Then a granule that is cut is counted. */
+static int is_known(char *p, size_t len)
+{
+	uint64_t before = counted("demote_madvise");
+
+	CHECK(madvise(p + len / 2 + 4096, 4096, MADV_DONTNEED) == 0);
+	return counted("demote_madvise") != before;
+}
+
+static char *closed(size_t len)
+{
+	char *p = mmap(NULL, len, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
+
+	CHECK(p != MAP_FAILED);
+	return p;
+}
+
+/* What is unmapped or mapped over is forgotten, and the program's own advice is seen. */
+static void forgotten(void)
+{
+	char *p = closed(8 * MIB);
+
+	if (pg64_advise(p, 8 * MIB, PG64_MEM_ANON) == 0) {
+		uint64_t before = counted("skip_user_advice");
+
+		CHECK(is_known(p, 8 * MIB) && munmap(p, 8 * MIB) == 0);
+		CHECK(mmap(p, 8 * MIB, PROT_NONE, ANON | MAP_FIXED_NOREPLACE, -1, 0) == p);
+		CHECK(!is_known(p, 8 * MIB));
+		CHECK(pg64_advise(p, 8 * MIB, PG64_MEM_ANON) == 0 && is_known(p, 8 * MIB));
+		CHECK(mmap(p, 8 * MIB, PROT_NONE, ANON | MAP_FIXED, -1, 0) == p);
+		/* Inside a region pg64's mmap() advises again. */
+		CHECK(pg64_advise(p, 8 * MIB, PG64_MEM_ANON) == 0);
+		CHECK(madvise(p, 8 * MIB, MADV_NOHUGEPAGE) == 0);
+		CHECK(counted("skip_user_advice") == before + 1);
+	}
+	CHECK(munmap(p, 8 * MIB) == 0);
+}
+
+/* Without room to remember it, memory gets no fences: mremap() would not know what they are. */
+static void advised_without_room(void)
+{
+	const size_t many = 5000, step = 256 << 10, big = 16 * MIB;
+	char *small = closed(many * step), *p = closed(big);
+
+	for (size_t i = 0; i < many; i++)
+		pg64_advise(small + i * step, 128 << 10, PG64_MEM_ANON);
+	uint64_t fences = counted("fence_ok");
+	int ret = pg64_advise(p, big, PG64_MEM_ANON);
+	CHECK(ret != 0 || counted("skip_regions_full") > 0);
+	CHECK(counted("fence_ok") == fences);
+	CHECK(munmap(small, many * step) == 0 && munmap(p, big) == 0);
+	p = closed(big);
+	if (pg64_advise(p, big, PG64_MEM_ANON) == 0)
+		CHECK(is_known(p, big));
+	CHECK(munmap(p, big) == 0);
+}
+
 /* What was advised can still be resized and moved as one. */
 static void advised_and_moved(size_t len, size_t from, size_t part)
 {
@@ -308,6 +376,8 @@ int main(int argc, char **argv)
 	statistics();
 	questions();
 	advice();
+	forgotten();
+	advised_without_room();
 	advised_and_moved(16 * MIB, 0, 16 * MIB);
 	advised_and_moved(16 * MIB + 4096, 0, 16 * MIB + 4096);
 	advised_and_moved(16 * MIB, MIB, 8 * MIB);
