@@ -120,7 +120,7 @@ static void parse_flags(const char *line, struct region *region)
 		unsigned int flag;
 	} words[] = {{" io", REGION_DEVICE}, {" pf", REGION_DEVICE}, {" mm", REGION_DEVICE},
 		{" dp", REGION_DEVICE}, {" ht", REGION_DEVICE}, {" nh", REGION_NO_HUGE},
-		{" gd", REGION_GROWS}};
+		{" gd", REGION_GROWS}, {" ss", REGION_GROWS}};
 
 	region->advised = strstr(line, " hg") || strstr(line, " p6");
 	for (size_t i = 0; i < TOOL_ARRAY_LEN(words); i++)
@@ -155,8 +155,7 @@ int proc_each_region(
 	smaps = fopen(path, "re");
 	if (!smaps)
 		return errno == ENOENT ? -ESRCH : -errno;
-	errno = 0;
-	while (getline(&line, &size, smaps) > 0) {
+	while (errno = 0, getline(&line, &size, smaps) > 0) {
 		line[strcspn(line, "\n")] = '\0';
 		/* A field's name starts with a capital, a region with an address. */
 		if (line[0] >= 'A' && line[0] <= 'Z') {
@@ -167,7 +166,8 @@ int proc_each_region(
 			region = (struct region){0};
 		}
 	}
-	err = ferror(smaps) ? -errno : 0;
+	/* Without memory for a line there is no ferror() either. */
+	err = feof(smaps) ? 0 : -errno;
 	free(line);
 	fclose(smaps);
 	return err;

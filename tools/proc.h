@@ -20,9 +20,13 @@ enum region_kind {
 const char *region_kind_name(enum region_kind kind);
 
 /* Of VmFlags, what bears on large pages. */
-#define REGION_DEVICE 1u /* io, pf, mm, dp, ht: not memory that is faulted in page by page */
+/*
+ * io: registers of a device; pf, mm: page frames that a driver or the kernel maps by itself; ht:
+ * hugetlbfs; dp: droppable, the state of the vDSO's random numbers.
+ */
+#define REGION_DEVICE 1u
 #define REGION_NO_HUGE 2u /* nh: MADV_NOHUGEPAGE; the stacks of threads have it from Linux 6.7 on */
-#define REGION_GROWS 4u /* gd: a stack */
+#define REGION_GROWS 4u /* gd: a stack; ss: a shadow stack */
 
 struct region {
 	uintptr_t start;
