@@ -54,6 +54,7 @@ struct adopt_process {
 	uint64_t advised_bytes; /* of address space */
 	struct adopt_count left[ADOPT_REASONS];
 	struct adopt_refusal refused[ADOPT_ERRORS];
+	unsigned int halved; /* ranges that were refused as a whole */
 	struct adopt_seen *seen; /* where shared memory was mapped before */
 };
 

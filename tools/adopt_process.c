@@ -24,6 +24,8 @@
  * granule and would be refused: stay below.
  */
 #define BATCH_BYTES ((size_t)0x7fff0000)
+/* Of a process that has become another by execve() nothing is left to be found. */
+#define HALVED_MAX 50000
 
 struct ranges {
 	struct iovec *list;
@@ -164,6 +166,57 @@ static size_t batch(const struct iovec *list, size_t count)
 	return n;
 }
 
+/* 0 or errno. Bytes of the ranges before the first that the kernel refused are in @done. */
+static int call(const struct adopt_process *process, const struct iovec *list, size_t count,
+	int advice, size_t *done)
+{
+	long ret = syscall(SYS_process_madvise, process->fd, list, count, advice, 0);
+
+	*done = ret > 0 ? (size_t)ret : 0;
+	return ret < 0 ? errno : 0;
+}
+
+/* Is this the end, whatever the range? */
+static bool is_over(struct adopt_process *process, int error)
+{
+	if (error == ESRCH) {
+		process->state = ADOPT_ENDED;
+	} else if (error == EPERM || error == EACCES) {
+		/* The right to do this does not depend on the range. */
+		process->state = ADOPT_FAILED;
+		process->error = -error;
+	}
+	return process->state != ADOPT_ADOPTED;
+}
+
+/*
+ * @error is what the kernel said to the range. One mapping in it that has changed or gone is enough
+ * for EINVAL and ENOMEM, so it is halved until the granules concerned are found.
+ */
+static void advise_apart(
+	struct adopt_process *process, const struct iovec *range, int advice, int error)
+{
+	size_t low = range->iov_len / 2 & ~(PG64_GRANULE - 1), done;
+	const struct iovec halves[] = {
+		{range->iov_base, low}, {(char *)range->iov_base + low, range->iov_len - low}};
+
+	if ((error != EINVAL && error != ENOMEM) || !low || process->halved == HALVED_MAX) {
+		count_refused(process, error, range->iov_len);
+		return;
+	}
+	process->halved++;
+	for (size_t i = 0; i < TOOL_ARRAY_LEN(halves); i++) {
+		error = call(process, &halves[i], 1, advice, &done);
+		if (is_over(process, error))
+			return;
+		if (error)
+			advise_apart(process, &halves[i], advice, error);
+		if (process->state != ADOPT_ADOPTED)
+			return;
+		process->advised_bytes += done;
+	}
+}
+
 /*
  * The kernel stops at the first range that it refuses and says how many bytes it has done before; a
  * call that begins with such a range gives the errno.
@@ -172,28 +225,21 @@ static void advise(struct adopt_process *process, const struct ranges *ranges, i
 {
 	for (size_t i = 0; i < ranges->count;) {
 		const struct iovec *next = ranges->list + i;
-		long done = syscall(SYS_process_madvise, process->fd, next,
-			batch(next, ranges->count - i), advice, 0);
-		int error = done < 0 ? errno : 0;
+		size_t done;
+		int error = call(process, next, batch(next, ranges->count - i), advice, &done);
 
-		if (error == ESRCH) {
-			process->state = ADOPT_ENDED;
+		if (is_over(process, error))
 			return;
-		}
-		/* The right to do this does not depend on the range. */
-		if (error == EPERM || error == EACCES) {
-			process->state = ADOPT_FAILED;
-			process->error = -error;
-			return;
-		}
-		if (error || !done) {
-			count_refused(process, error, next->iov_len);
+		if (!done) {
+			advise_apart(process, next, advice, error);
+			if (process->state != ADOPT_ADOPTED)
+				return;
 			i++;
 			continue;
 		}
-		process->advised_bytes += (uint64_t)done;
-		for (; done > 0 && i < ranges->count; i++)
-			done -= (long)ranges->list[i].iov_len;
+		process->advised_bytes += done;
+		for (; done && i < ranges->count; i++)
+			done -= done < ranges->list[i].iov_len ? done : ranges->list[i].iov_len;
 	}
 }
 

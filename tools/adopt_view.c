@@ -28,12 +28,12 @@ static const char *refusal_text(int error)
 {
 	switch (error) {
 	case ENOMEM:
-		return "was partly unmapped meanwhile; the rest of it was adopted";
+		return "was unmapped meanwhile";
 	case EINVAL:
 		return "has become memory that cannot have 64 KiB pages";
 	case EAGAIN:
-		return "would take more mappings than the process may have; run: sudo sysctl "
-		       "vm.max_map_count=262144";
+		return "found no memory to split a mapping, or the process has as many as it may "
+		       "(vm.max_map_count); adopt it again later";
 	case EOPNOTSUPP:
 		return "came after vm.pagesize_64k was switched off";
 	default:

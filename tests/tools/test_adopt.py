@@ -3,6 +3,7 @@
 """pg64 adopt: what it would take of a process, and what it says where it cannot. That it really
 moves memory is shown on the patched kernel, by tests/kernel/adopt.py."""
 import ctypes
+import errno
 import json
 import os
 import subprocess
@@ -24,6 +25,34 @@ def place(offset, size, flags, prot=3):
     return libc.mmap((at + 65535) // 65536 * 65536 + offset, size, prot, flags | 0x10, -1, 0)
 """
 WAIT = "print('ready', flush=True); import time; time.sleep(60)"
+# A kernel that has the advice, and refuses ranges with a certain address in them.
+REFUSING = """
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+long syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	long (*next)(long, ...) = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+	unsigned long bad = strtoul(getenv("BAD_ADDRESS"), NULL, 0);
+	const struct iovec *range = (const struct iovec *)b;
+	long done = 0;
+
+	if (number == SYS_madvise)
+		return 0;
+	if (number != SYS_process_madvise)
+		return next(number, a, b, c, d, e, f);
+	for (long i = 0; i < c; i++) {
+		if (bad - (unsigned long)range[i].iov_base < range[i].iov_len) {
+			errno = atoi(getenv("BAD_ERRNO"));
+			return i ? done : -1;
+		}
+		done += (long)range[i].iov_len;
+	}
+	return done;
+}
+"""
 PRIVATE, SHARED, STACK = 0x22, 0x21, 0x122
 
 
@@ -90,6 +119,27 @@ class Adopt(ToolCase):
         left = self.plan(self.start(code))["processes"][0]["left"]
         self.assertGreaterEqual(left["nohugepage"]["bytes"], 3 * MIB)
         self.assertGreaterEqual(left["stack"]["ranges"], 2)
+
+    def test_refused_in_the_middle(self):
+        """Of a range that has changed somewhere, no more is lost than the granule concerned."""
+        shim = self.compile("refusing.so", "-shared", "-fPIC", "-D_GNU_SOURCE", source=REFUSING)
+        pid = self.start(f"place(0, 64 << 20, {PRIVATE})")
+        start = next(int(line.split("-")[0], 16)
+                     for line in self.read(f"/proc/{pid}/maps").splitlines()
+                     if int(line.split()[0].split("-")[1], 16)
+                     - int(line.split("-")[0], 16) >= 64 * MIB and " rw-p " in line)
+        for error, status in ((errno.EINVAL, 1), (errno.ENOMEM, 0), (errno.EAGAIN, 1)):
+            said = self.expect(status, "adopt", "--json", pid, env=clean_env(
+                LD_PRELOAD=shim, ASAN_OPTIONS="verify_asan_link_order=0",
+                BAD_ADDRESS=hex(start + 10 * MIB), BAD_ERRNO=str(error)))
+            data = json.loads(said.stdout)["processes"][0]
+            (refused,) = data["refused"]
+            self.assertEqual((refused["errno"], refused["ranges"]), (error, 1))
+            if error == errno.EAGAIN:
+                self.assertGreaterEqual(refused["bytes"], 64 * MIB)
+            else:
+                self.assertEqual(refused["bytes"], 65536)
+                self.assertGreaterEqual(data["advised_bytes"], 64 * MIB - 65536)
 
     def test_family(self):
         """Each process once, its own and those of a PID that is named twice."""
