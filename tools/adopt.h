@@ -44,6 +44,10 @@ enum adopt_state {
 	ADOPT_THP_DISABLED, /* by prctl(PR_SET_THP_DISABLE), which wins */
 };
 
+struct adopt_device {
+	unsigned int major, minor;
+};
+
 struct adopt_process {
 	int pid;
 	int fd; /* pidfd: takes the advice, and tells whether the pid is still this process's */
@@ -55,6 +59,9 @@ struct adopt_process {
 	struct adopt_count left[ADOPT_REASONS];
 	struct adopt_refusal refused[ADOPT_ERRORS];
 	unsigned int halved; /* ranges that were refused as a whole */
+	bool mounts_read;
+	struct adopt_device *tmpfs; /* what the process sees of them */
+	size_t tmpfs_count;
 	struct adopt_seen *seen; /* where shared memory was mapped before */
 };
 

@@ -11,9 +11,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/vfs.h>
 #include <unistd.h>
-#include <linux/magic.h>
 
 #include "adopt.h"
 
@@ -87,15 +85,49 @@ static void end_run(struct ranges *ranges)
 	ranges->resident_bytes = 0;
 }
 
-/* A file that is mapped shared: is it one that lives in memory? Takes privilege to see. */
-static bool on_tmpfs(int pid, const struct region *region)
+/* The devices of the tmpfs mounts that the process sees. */
+static void read_mounts(struct adopt_process *process)
 {
-	struct statfs fs;
-	char path[96];
+	char path[64], *line = NULL;
+	size_t size = 0;
+	FILE *mounts;
 
-	snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", pid,
-		(unsigned long)region->start, (unsigned long)region->end);
-	return region->shared && statfs(path, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+	process->mounts_read = true;
+	snprintf(path, sizeof(path), "/proc/%d/mountinfo", process->pid);
+	mounts = fopen(path, "re");
+	while (mounts && getline(&line, &size, mounts) > 0) {
+		struct adopt_device device, *more;
+
+		/* Blanks in a path are written as \040. */
+		if (!strstr(line, " - tmpfs ") ||
+			sscanf(line, "%*d %*d %u:%u", &device.major, &device.minor) != 2)
+			continue;
+		more = realloc(process->tmpfs, (process->tmpfs_count + 1) * sizeof(*more));
+		if (!more)
+			break;
+		process->tmpfs = more;
+		process->tmpfs[process->tmpfs_count++] = device;
+	}
+	free(line);
+	if (mounts)
+		fclose(mounts);
+}
+
+/*
+ * A file that is mapped shared: is it one that lives in memory? The file itself is not asked: it
+ * may be on a server that is dead, and whoever asks then hangs.
+ */
+static bool on_tmpfs(struct adopt_process *process, const struct region *region)
+{
+	if (!region->shared)
+		return false;
+	if (!process->mounts_read)
+		read_mounts(process);
+	for (size_t i = 0; i < process->tmpfs_count; i++)
+		if (process->tmpfs[i].major == region->major &&
+			process->tmpfs[i].minor == region->minor)
+			return true;
+	return false;
 }
 
 /*
@@ -103,14 +135,14 @@ static bool on_tmpfs(int pid, const struct region *region)
  * mprotect() as they grow, and the flag stays, so that what grows starts on 64 KiB pages. It costs
  * nothing before. MADV_NOHUGEPAGE is not overruled, by the kernel neither.
  */
-static enum adopt_reason judge(int pid, const struct region *region)
+static enum adopt_reason judge(struct adopt_process *process, const struct region *region)
 {
 	if (region->flags & REGION_DEVICE)
 		return ADOPT_DEVICE;
 	if (region->kind == REGION_STACK || region->flags & REGION_GROWS)
 		return ADOPT_STACK;
 	/* A program that was started from a memfd is a file like others: private. */
-	if ((region->kind == REGION_FILE && !on_tmpfs(pid, region)) ||
+	if ((region->kind == REGION_FILE && !on_tmpfs(process, region)) ||
 		(region->kind == REGION_SHARED && !region->shared))
 		return ADOPT_FILE;
 	if (region->flags & REGION_NO_HUGE)
@@ -128,7 +160,7 @@ static enum adopt_reason judge(int pid, const struct region *region)
 static void add_region(void *context, const struct region *region)
 {
 	struct ranges *ranges = context;
-	enum adopt_reason reason = judge(ranges->process->pid, region);
+	enum adopt_reason reason = judge(ranges->process, region);
 
 	if (reason != ADOPT_REASONS) {
 		count_left(ranges->process, reason, region->end - region->start,
@@ -306,8 +338,7 @@ static void see_region(void *context, const struct region *region)
 {
 	struct adopt_process *process = context;
 
-	if (region->shared && region->resident_bytes &&
-		judge(process->pid, region) == ADOPT_REASONS)
+	if (region->shared && region->resident_bytes && judge(process, region) == ADOPT_REASONS)
 		adopt_seen_add(&process->seen, process->pid, region);
 }
 
@@ -346,5 +377,6 @@ void adopt_close(struct adopt_process *process)
 	if (process->fd >= 0)
 		close(process->fd);
 	adopt_seen_free(process->seen);
+	free(process->tmpfs);
 	free(process);
 }

@@ -100,8 +100,9 @@ static bool parse_header(const char *line, struct region *region)
 	char permissions[5];
 	int name_at = 0;
 
-	if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %" SCNx64 " %*s %*s %n", &region->start,
-		    &region->end, permissions, &region->offset, &name_at) < 4 ||
+	if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %" SCNx64 " %x:%x %*s %n", &region->start,
+		    &region->end, permissions, &region->offset, &region->major, &region->minor,
+		    &name_at) < 6 ||
 		!name_at)
 		return false;
 	region->kind = classify(permissions, line + name_at);

@@ -36,6 +36,7 @@ struct region {
 	bool shared;
 	unsigned int flags; /* REGION_... */
 	uint64_t offset; /* of @start in the file */
+	unsigned int major, minor; /* of the file's device */
 	uint64_t resident_bytes;
 	uint64_t pss_bytes;
 	uint64_t swap_bytes;

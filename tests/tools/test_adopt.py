@@ -113,6 +113,21 @@ class Adopt(ToolCase):
         data = self.plan(self.start(f"place(4096, 4 << 20, {SHARED})"))["processes"][0]
         self.assertEqual(data["left"]["misplaced"]["bytes"], 4 * MIB)
 
+    def test_file_on_tmpfs(self):
+        """A mapped file is memory where it is on a tmpfs, as the process's own mounts tell."""
+        self.need_root()
+        code = ("import os; f = os.open('file', os.O_RDWR | os.O_CREAT); os.ftruncate(f, 4 << 20);"
+                "x = mmap.mmap(f, 4 << 20)")
+        script = 'mount -t "$0" pg64 "$1" && cd "$1" && shift && exec "$@"'
+        found = {}
+        for kind in ("tmpfs", "ramfs"):
+            prefix = ("unshare", "-m", "sh", "-c", script, kind, self.folder)
+            if subprocess.run([*prefix, "true"], check=False).returncode:
+                self.skipTest("cannot mount")
+            data = self.plan(self.start(code, prefix))["processes"][0]
+            found[kind] = data["left"]["file"]["bytes"]
+        self.assertEqual(found["ramfs"] - found["tmpfs"], 4 * MIB)
+
     def test_left_alone(self):
         code = (f"libc.madvise(ctypes.c_void_p(place(0, 3 << 20, {PRIVATE})), 3 << 20, 15); "
                 f"place(0, 1 << 20, {STACK})")
