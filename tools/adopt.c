@@ -69,7 +69,7 @@ static void say_no_kernel(const struct adopt *adopt)
 static bool known(const struct adopt *adopt, int pid)
 {
 	for (int i = 0; i < adopt->count; i++)
-		if (adopt->list[i]->pid == pid)
+		if (adopt->list[i]->pid == pid && !adopt_has_ended(adopt->list[i]))
 			return true;
 	return false;
 }
@@ -97,9 +97,13 @@ static int add(struct adopt *adopt, int pid)
 static int add_families(struct adopt *adopt)
 {
 	for (int i = 0; i < adopt->asked; i++) {
-		int *pids, n = proc_family(adopt->list[i]->pid, &pids);
-		int err = n < 0 ? n : 0;
+		int *pids, n, err;
 
+		/* Its number may be another's by now. */
+		if (adopt_has_ended(adopt->list[i]))
+			continue;
+		n = proc_family(adopt->list[i]->pid, &pids);
+		err = n < 0 ? n : 0;
 		for (int j = 0; j < n && !err; j++)
 			err = add(adopt, pids[j]);
 		free(pids);
@@ -117,19 +121,18 @@ static int add_families(struct adopt *adopt)
  */
 static int move_all(struct adopt *adopt)
 {
-	for (int pass = 0; pass < PASSES; pass++) {
+	adopt->unsettled = true;
+	for (int pass = 0; adopt->unsettled && pass < PASSES; pass++) {
 		int before = adopt->count;
 		int err = adopt->all ? add_families(adopt) : 0;
 
 		if (err)
 			return err;
-		if (pass && before == adopt->count)
-			break;
+		adopt->unsettled =
+			adopt->all && !adopt->dry_run && (!pass || before != adopt->count);
 		for (int i = 0; i < adopt->count; i++)
 			if (!adopt->list[i]->done)
 				adopt_move(adopt->list[i], adopt->advice, adopt->dry_run);
-		if (!adopt->all || adopt->dry_run)
-			break;
 	}
 	for (int i = 0; i < adopt->count && !adopt->dry_run; i++)
 		adopt_look_again(adopt->list[i]);
@@ -147,6 +150,17 @@ static void raise_limit(void)
 	}
 }
 
+/* The options as they were given, for a command that is to be run again. */
+static const char *options_given(const struct adopt *adopt)
+{
+	static char text[64];
+
+	snprintf(text, sizeof(text), "%s%s%s%s", adopt->all ? "--all " : "",
+		adopt->dry_run ? "--dry-run " : "",
+		adopt->advice == ADOPT_MADV_DEFAULT ? "--undo " : "", adopt->json ? "--json " : "");
+	return text;
+}
+
 static void say_failed(const struct adopt *adopt, const struct adopt_process *process, int more)
 {
 	char others[32] = "";
@@ -161,10 +175,14 @@ static void say_failed(const struct adopt *adopt, const struct adopt_process *pr
 	else if (process->error == -ESRCH)
 		tool_say("no process %d%s: it has ended, or never was; list them: ps -e", pid,
 			others);
-	else if (process->error == -EPERM || process->error == -EACCES)
+	else if ((process->error == -EPERM || process->error == -EACCES) && geteuid() != 0)
 		tool_say("process %d%s may not be adopted without privilege; run: sudo pg64 adopt "
 			 "%s%d",
-			pid, others, adopt->all ? "--all " : "", pid);
+			pid, others, options_given(adopt), pid);
+	else if (process->error == -EPERM || process->error == -EACCES)
+		tool_say("process %d%s may not be adopted by this root, which lacks CAP_SYS_NICE "
+			 "or CAP_SYS_PTRACE; run where it has them: pg64 adopt %s%d",
+			pid, others, options_given(adopt), pid);
 	else if (process->error == -EINVAL || process->error == -ENOENT)
 		tool_say("%d%s is a thread; give its process: grep Tgid /proc/%d/status", pid,
 			others, pid);
@@ -262,6 +280,10 @@ static int run(struct adopt *adopt, char **words)
 	}
 	adopt_print(adopt);
 	failed = say_failures(adopt);
+	if (adopt->unsettled)
+		tool_say("new processes kept coming, and after looking %d times the last ones were "
+			 "not looked at; those forked by adopted ones have the flag from the start",
+			PASSES);
 	if (adopt->kernel_error) {
 		say_no_kernel(adopt);
 		return TOOL_NO_KERNEL;

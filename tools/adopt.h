@@ -69,6 +69,7 @@ struct adopt {
 	int advice;
 	bool dry_run;
 	bool all;
+	bool unsettled; /* new processes kept coming */
 	bool json;
 	int kernel_error; /* of the probe: 0, -EINVAL: no patch, -EOPNOTSUPP: off */
 	struct adopt_process **list;
@@ -89,6 +90,9 @@ void adopt_move(struct adopt_process *process, int advice, bool dry_run);
 
 /** Measure it again. */
 void adopt_look_again(struct adopt_process *process);
+
+/** Has it ended since it was looked at? Then its number may be another's. */
+bool adopt_has_ended(const struct adopt_process *process);
 
 void adopt_close(struct adopt_process *process);
 

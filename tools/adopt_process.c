@@ -287,7 +287,7 @@ static void finish(struct adopt_process *process, int err)
  * Everything in /proc goes by the number, which another process has once this one has ended and was
  * waited for; the descriptor is of this one for good.
  */
-static bool has_ended(const struct adopt_process *process)
+bool adopt_has_ended(const struct adopt_process *process)
 {
 	struct pollfd poll_fd = {.fd = process->fd, .events = POLLIN};
 
@@ -319,14 +319,14 @@ void adopt_move(struct adopt_process *process, int advice, bool dry_run)
 		return;
 	err = proc_each_region(process->pid, add_region, &ranges);
 	end_run(&ranges);
-	if (!err && has_ended(process))
+	if (!err && adopt_has_ended(process))
 		err = -ESRCH;
 	finish(process, err ? err : ranges.error);
 	for (size_t i = 0; dry_run && i < ranges.count; i++)
 		process->advised_bytes += ranges.list[i].iov_len;
 	if (process->state == ADOPT_ADOPTED && !dry_run) {
 		advise(process, &ranges, advice);
-		if (has_ended(process))
+		if (adopt_has_ended(process))
 			process->state = ADOPT_ENDED;
 		else if (advice == ADOPT_MADV_64K)
 			adopt_seen_touch(process->seen, process->pid);
@@ -353,7 +353,7 @@ void adopt_look(struct adopt_process *process)
 		err = stat_gather(process->pid, &process->before);
 	if (!err)
 		err = proc_each_region(process->pid, see_region, process);
-	if (!err && has_ended(process))
+	if (!err && adopt_has_ended(process))
 		err = -ESRCH;
 	finish(process, err);
 	if (err)
@@ -366,7 +366,7 @@ void adopt_look_again(struct adopt_process *process)
 	if (process->state != ADOPT_ADOPTED)
 		return;
 	/* Asked last: what was read is of this process if it is there still. */
-	if (stat_gather(process->pid, &process->after) || has_ended(process)) {
+	if (stat_gather(process->pid, &process->after) || adopt_has_ended(process)) {
 		process->after = process->before;
 		process->state = ADOPT_ENDED;
 	}

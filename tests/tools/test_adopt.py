@@ -195,9 +195,9 @@ class Adopt(ToolCase):
     def test_of_another_user(self):
         self.need_root()
         pid = self.start()
-        said = self.expect(self.status or 1, "adopt", "--dry-run", "--all", pid,
+        said = self.expect(self.status or 1, "adopt", "--undo", "--dry-run", "--all", pid,
                            prefix=self.unprivileged())
-        self.assertIn(f"sudo pg64 adopt --all {pid}", said.stderr.splitlines()[0])
+        self.assertIn(f"sudo pg64 adopt --all --dry-run --undo {pid}", said.stderr.splitlines()[0])
         self.assertEqual(said.stdout, "")
 
     def test_large_pages_disabled(self):
