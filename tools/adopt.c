@@ -168,7 +168,11 @@ static void say_failed(const struct adopt *adopt, const struct adopt_process *pr
 
 	if (more)
 		snprintf(others, sizeof(others), " (and %d more)", more);
-	if (process->state == ADOPT_THP_DISABLED)
+	if (process->state == ADOPT_KERNEL_THREAD)
+		tool_say("%d%s is a thread of the kernel, which has no memory of its own: name a "
+			 "program",
+			pid, others);
+	else if (process->state == ADOPT_THP_DISABLED)
 		tool_say("process %d%s has large pages switched off for itself, by "
 			 "prctl(PR_SET_THP_DISABLE), and is left alone: start it without",
 			pid, others);
@@ -196,6 +200,7 @@ static bool is_failed(const struct adopt *adopt, int i)
 
 	/* Whoever ended before it was looked at is missed only where it was asked for by number. */
 	return process->state == ADOPT_FAILED || process->state == ADOPT_THP_DISABLED ||
+	       process->state == ADOPT_KERNEL_THREAD ||
 	       (process->state == ADOPT_ENDED && i < adopt->asked && !process->before.info.pid);
 }
 

@@ -41,6 +41,7 @@ enum adopt_state {
 	ADOPT_ADOPTED,
 	ADOPT_ENDED, /* meanwhile: no error */
 	ADOPT_FAILED, /* ->error */
+	ADOPT_KERNEL_THREAD, /* has no memory of its own */
 	ADOPT_THP_DISABLED, /* by prctl(PR_SET_THP_DISABLE), which wins */
 };
 

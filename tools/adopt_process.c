@@ -350,6 +350,13 @@ void adopt_look(struct adopt_process *process)
 	if (process->fd < 0)
 		err = -errno;
 	if (!err)
+		err = proc_read(process->pid, &process->before.info);
+	if (!err && process->before.info.kernel_thread) {
+		process->state = ADOPT_KERNEL_THREAD;
+		process->before.info.pid = 0;
+		return;
+	}
+	if (!err)
 		err = stat_gather(process->pid, &process->before);
 	if (!err)
 		err = proc_each_region(process->pid, see_region, process);

@@ -254,16 +254,28 @@ static struct json_object *refused_json(const struct adopt_process *process)
 	return list;
 }
 
-static struct json_object *process_json(const struct adopt_process *process)
+static const char *state_name(const struct adopt *adopt, const struct adopt_process *process)
 {
-	static const char *const states[] = {"adopted", "ended", "failed", "thp-disabled"};
+	static const char *const names[] = {
+		"adopted", "ended", "failed", "kernel-thread", "thp-disabled"};
+	static const char *const done[2][2] = {
+		{"adopted", "would-adopt"}, {"undone", "would-undo"}};
+
+	return process->state == ADOPT_ADOPTED
+		       ? done[adopt->advice == ADOPT_MADV_DEFAULT][adopt->dry_run]
+		       : names[process->state];
+}
+
+static struct json_object *process_json(
+	const struct adopt *adopt, const struct adopt_process *process)
+{
 	struct json_object *object = json_object_new_object();
 	bool seen = process->before.info.pid != 0;
 
 	json_object_object_add(object, "pid", json_object_new_int(process->pid));
 	json_object_object_add(
 		object, "exe", seen ? json_object_new_string(process->before.info.exe) : NULL);
-	json_object_object_add(object, "state", json_object_new_string(states[process->state]));
+	json_object_object_add(object, "state", json_object_new_string(state_name(adopt, process)));
 	json_object_object_add(object, "errno", json_object_new_int(-process->error));
 	add_uint64(object, "advised_bytes", process->advised_bytes);
 	json_object_object_add(object, "before", seen ? side_json(&process->before) : NULL);
@@ -304,7 +316,7 @@ static void print_json(const struct adopt *adopt)
 	json_object_object_add(
 		object, "undo", json_object_new_boolean(adopt->advice == ADOPT_MADV_DEFAULT));
 	for (int i = 0; i < adopt->count; i++)
-		json_object_array_add(list, process_json(adopt->list[i]));
+		json_object_array_add(list, process_json(adopt, adopt->list[i]));
 	json_object_object_add(object, "processes", list);
 	add_uint64(total, "advised_bytes", advised_bytes(adopt));
 	json_object_object_add(total, "before", sum_json(adopt, false));

@@ -13,6 +13,9 @@
 
 #include "proc.h"
 
+/* include/linux/sched.h; the kernel keeps it for /proc/PID/stat. */
+#define PF_KTHREAD 0x00200000u
+
 const char *region_kind_name(enum region_kind kind)
 {
 	static const char *const names[] = {"heap", "anon", "shared", "stack", "file"};
@@ -54,6 +57,7 @@ static void read_exe(struct process *process, const char *name, size_t name_len)
 int proc_read(int pid, struct process *process)
 {
 	char path[64], text[2048], *name, *end;
+	unsigned int flags;
 
 	memset(process, 0, sizeof(*process));
 	process->pid = pid;
@@ -64,10 +68,11 @@ int proc_read(int pid, struct process *process)
 	name = strchr(text, '(');
 	end = strrchr(text, ')');
 	if (!name || !end || end < name ||
-		sscanf(end + 1, " %c %d %*d %*d %*d %*d %*u %" SCNu64 " %*u %" SCNu64,
-			&process->state, &process->parent, &process->minor_faults,
-			&process->major_faults) != 4)
+		sscanf(end + 1, " %c %d %*d %*d %*d %*d %u %" SCNu64 " %*u %" SCNu64,
+			&process->state, &process->parent, &flags, &process->minor_faults,
+			&process->major_faults) != 5)
 		return -ESRCH;
+	process->kernel_thread = flags & PF_KTHREAD;
 	if (process->state == 'Z' || process->state == 'X')
 		return -ESRCH;
 	read_exe(process, name + 1, (size_t)(end - name - 1));

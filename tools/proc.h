@@ -47,6 +47,7 @@ struct process {
 	int parent;
 	char state;
 	char exe[PATH_MAX]; /* or the name in brackets; made printable, so nothing to open */
+	bool kernel_thread;
 	uint64_t minor_faults;
 	uint64_t major_faults;
 };

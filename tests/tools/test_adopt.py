@@ -102,7 +102,7 @@ class Adopt(ToolCase):
             f"place(0, 2 << 20, {PRIVATE}, 0)"))["processes"][0]
         grown = data["advised_bytes"] - plain["advised_bytes"]
         self.assertLessEqual(abs(grown - 14 * MIB), MIB, data["advised_bytes"])
-        self.assertEqual(data["state"], "adopted")
+        self.assertEqual(data["state"], "would-adopt")
         self.assertEqual(data["refused"], [])
         self.assertEqual(data["before"], data["after"])
         self.assertGreater(data["left"]["stack"]["bytes"], 0)
@@ -183,7 +183,7 @@ class Adopt(ToolCase):
         said = self.expect(self.status or 1, "adopt", "--dry-run", "--json", gone, pid)
         self.assertIn(f"no process {gone}: ", said.stderr.splitlines()[0])
         states = {one["pid"]: one["state"] for one in json.loads(said.stdout)["processes"]}
-        self.assertEqual(states, {gone: "ended", pid: "adopted"})
+        self.assertEqual(states, {gone: "ended", pid: "would-adopt"})
 
     def test_thread(self):
         pid = self.start("import threading, time\n"
@@ -191,6 +191,16 @@ class Adopt(ToolCase):
         thread = max(map(int, os.listdir(f"/proc/{pid}/task")))
         said = self.expect(self.status or 1, "adopt", "--dry-run", thread)
         self.assertIn(f"{thread} is a thread", said.stderr.splitlines()[0])
+
+    def test_kernel_thread(self):
+        try:
+            if not int(self.read("/proc/2/stat").rpartition(")")[2].split()[6]) & 0x200000:
+                raise FileNotFoundError
+        except FileNotFoundError:
+            self.skipTest("no thread of the kernel is to be seen")
+        said = self.expect(self.status or 1, "adopt", "--dry-run", 2)
+        self.assertIn("2 is a thread of the kernel", said.stderr.splitlines()[0])
+        self.assertEqual(said.stdout, "")
 
     def test_of_another_user(self):
         self.need_root()
