@@ -104,14 +104,18 @@ void pg64_place_give_back(void *p, size_t doubtful, size_t len)
 		pg64_sys_munmap(rest, len - doubtful);
 	if (!doubtful)
 		return;
-	/* Where all of it is free this succeeds, and the place is ours again. */
+	/*
+	 * Where all of it is free this succeeds, and the place is ours again. Linux before 4.17,
+	 * and valgrind, take the address for a hint and choose another if it is not free.
+	 */
 	void *taken = pg64_sys_mmap(p, doubtful, PROT_NONE, RESERVED | MAP_FIXED_NOREPLACE, -1, 0);
+	bool in_use = pg64_sys_is_err(taken) ? pg64_sys_err(taken) == -EEXIST : taken != p;
 	if (!pg64_sys_is_err(taken))
 		pg64_sys_munmap(taken, doubtful);
 	/*
 	 * Free in part, or another's in part, is no longer ours. What is one reservation still is:
 	 * another thread would have to have reserved just that much just there meanwhile.
 	 */
-	else if (pg64_sys_err(taken) == -EEXIST && is_reserved((uintptr_t)p, (uintptr_t)rest))
+	if (in_use && is_reserved((uintptr_t)p, (uintptr_t)rest))
 		pg64_sys_munmap(p, doubtful);
 }
