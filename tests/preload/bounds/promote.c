@@ -4,6 +4,7 @@
  * promotion will (or keeps them), and collapses each dense stretch of 2 MiB. Says how many could
  * be, and how many not.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -72,6 +73,19 @@ static bool is_dense(uintptr_t stretch)
 	return true;
 }
 
+/* Pages that are being moved, or no free stretch, are trouble that passes; a boundary is not. */
+static bool collapsed(uintptr_t stretch)
+{
+	for (int tries = 0; tries < 50; tries++) {
+		if (syscall(SYS_madvise, stretch, STRETCH, ADVICE_COLLAPSE) == 0)
+			return true;
+		if (errno != EAGAIN && errno != EBUSY && errno != ENOMEM)
+			return false;
+		usleep(10000);
+	}
+	return false;
+}
+
 /* System calls of our own: the library is not to see them. */
 static void promote(uintptr_t start, uintptr_t end, bool keep, int counts[2])
 {
@@ -82,7 +96,7 @@ static void promote(uintptr_t start, uintptr_t end, bool keep, int counts[2])
 	for (uintptr_t at = (start + STRETCH - 1) & ~(STRETCH - 1); at + STRETCH <= end;
 		at += STRETCH)
 		if (is_dense(at))
-			counts[syscall(SYS_madvise, at, STRETCH, ADVICE_COLLAPSE) != 0]++;
+			counts[!collapsed(at)]++;
 }
 
 int main(int argc, char **argv)
