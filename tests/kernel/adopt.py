@@ -21,7 +21,6 @@ FILL_MIB = 64
 MIN_COVERAGE = 0.98
 TOOL = os.environ.get("PG64_TOOL", "")
 SYSCTL = "/proc/sys/vm/pagesize_64k"
-SHMEM_64K = "/sys/kernel/mm/transparent_hugepage/hugepages-64kB/shmem_enabled"
 
 
 def write(path, text):
@@ -66,19 +65,6 @@ def private(region):
 
 def shared(region):
     return region.shared_anonymous
-
-
-@contextlib.contextmanager
-def placing():
-    """For programs that map shared memory: where the kernel does not place it on granules by
-    itself, the knob has it do so for as long as they map. It is at `never` before they fill."""
-    placed = places_shared_memory()
-    if not placed:
-        write(SHMEM_64K, "advise")
-    try:
-        yield "" if placed else " (placed by the shmem knob)"
-    finally:
-        write(SHMEM_64K, "never")
 
 
 @contextlib.contextmanager
@@ -389,8 +375,8 @@ def postgres():
         cluster = Cluster(folder)
         cluster.init({"shared_buffers": "64MB", "fsync": "off", "autovacuum": "off", "jit": "off",
                       "max_wal_size": "1GB"})
-        with placing() as how:
-            cluster.start()
+        check(places_shared_memory(), "shared memory is not placed so that its granules fit")
+        cluster.start()
         try:
             cluster.psql("CREATE TABLE t AS SELECT i, repeat('x', 500) AS x FROM "
                          "generate_series(1, 140000) i; CREATE EXTENSION pg_prewarm; "
@@ -406,7 +392,7 @@ def postgres():
             check(with_flag and not without, f"a new connection: {without >> 20} MiB not flagged")
             for one in (session, idle, new):
                 one.close()
-            return said + how
+            return said
         finally:
             cluster.stop()
 
