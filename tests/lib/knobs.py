@@ -110,6 +110,14 @@ class Knobs:
             signal.pthread_sigmask(signal.SIG_SETMASK, old)
         return False
 
+    def change(self, settings):
+        """Set some of the knobs that this block holds to other values."""
+        unknown = sorted(set(settings) - set(self.saved))
+        if unknown:
+            raise ValueError(f"not held by this block: {unknown[0]}")
+        self.settings.update(settings)
+        self._apply(settings)
+
     def drifted(self):
         """Knobs that somebody else has changed meanwhile: {name: value found}."""
         found = {name: read(name, self.root) for name in self.settings}

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""Where a run was made: the machine, the kernel and the versions, for its record."""
+import glob
+import os
+import platform
+import re
+import shutil
+import subprocess
+
+PACKAGES = ("libc6", "libmimalloc2.0", "libmimalloc3", "libjemalloc2", "libtcmalloc-minimal4",
+            "libtcmalloc-minimal4t64", "postgresql-15", "postgresql-17", "redis-server",
+            "memcached", "sqlite3", "python3", "gcc", "clang", "git", "coreutils", "xz-utils",
+            "nodejs", "openjdk-17-jdk-headless", "openjdk-21-jdk-headless", "libbenchmark-dev")
+
+
+def _read(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _first(pattern, text, default=""):
+    match = re.search(pattern, text, flags=re.M)
+    return match.group(1).strip() if match else default
+
+
+def _said(*words):
+    if not shutil.which(words[0]):
+        return ""
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                          check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def tlb_counters():
+    """None where the processor's event counters can be used, else why not."""
+    units = [name for name in ("cpu", "cpu_core", *map(os.path.basename, glob.glob(
+        "/sys/bus/event_source/devices/armv8_*")))
+        if os.path.isdir(f"/sys/bus/event_source/devices/{name}")]
+    return None if units else "the kernel sees no performance counters (a virtual machine?)"
+
+
+def machine():
+    """What matters of this machine for a comparison of two runs."""
+    cpu = _read("/proc/cpuinfo")
+    virtual = _said("systemd-detect-virt") or ("hypervisor" if re.search(
+        r"^flags.*\bhypervisor\b", cpu, flags=re.M) else "none")
+    memory = int(_first(r"^MemTotal:\s+(\d+)", _read("/proc/meminfo"), "0")) * 1024
+    return {
+        "cpu": _first(r"^model name\s*:(.*)$", cpu) or platform.processor() or "unknown",
+        "cpus": len(os.sched_getaffinity(0)), "memory_bytes": memory,
+        "architecture": platform.machine(), "kernel": platform.release(),
+        "distribution": _first(r'^PRETTY_NAME="?([^"\n]*)', _read("/etc/os-release")),
+        "hypervisor": virtual, "page_bytes": os.sysconf("SC_PAGESIZE"),
+        "tlb_counters": tlb_counters() or "yes",
+        "overcommit_memory": _read("/proc/sys/vm/overcommit_memory").strip(),
+        "swap_bytes": int(_first(r"^SwapTotal:\s+(\d+)", _read("/proc/meminfo"), "0")) * 1024,
+    }
+
+
+def _commit(root):
+    """Short name of the commit that is checked out, "+" for changes on top."""
+    git = ("git", "-c", "safe.directory=*", "-C", root)
+    name = _said(*git, "rev-parse", "--short=12", "HEAD")
+    if name and _said(*git, "status", "--porcelain", "--untracked-files=no"):
+        name += "+"
+    return name
+
+
+def versions(root):
+    """{package or program: version} of what may be measured."""
+    found = {}
+    listed = _said("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package} ${Version}\n")
+    for line in listed.splitlines():
+        words = line.split()
+        if len(words) == 3 and words[0] == "installed" and words[1] in PACKAGES:
+            found[words[1]] = words[2]
+    version = _first(r"version: '([^']*)'", _read(os.path.join(root, "meson.build")))
+    found["pg64"] = " ".join(filter(None, (version, _commit(root))))
+    return found

@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The benchmark runner: order, records, resumption, failures, knobs. Its workloads here are fakes;
+one test runs bench/run itself and ends it in the middle."""
+import io
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+sys.path[:0] = [os.path.join(ROOT, "bench", "suite"), os.path.join(ROOT, "tests", "lib")]
+sys.dont_write_bytecode = True
+
+import knobs  # noqa: E402
+import runner  # noqa: E402
+import variants  # noqa: E402
+from place import Place  # noqa: E402
+from record import Record, RecordError, read  # noqa: E402
+from workload import Result, SampleError, Workload, check_sample  # noqa: E402
+
+BUILD = os.environ.get("PG64_BUILD", os.path.join(ROOT, "build"))
+GLIBC, PG64 = variants.ALL["glibc"], variants.ALL["pg64"]
+
+
+class Fake(Workload):
+    name, group, results = "fake", "fakes", {"fake": Result("a fake")}
+
+    def __init__(self, fail_on=()):
+        self.fail_on, self.log = set(fail_on), []
+
+    def prepare(self, place):
+        self.log.append("prepare")
+        self.folder = place.folder
+
+    def sample(self, place, variant):
+        self.log.append(variant.name)
+        if len(self.log) - 1 in self.fail_on:
+            raise SampleError("planted")
+        return {"fake": {"wall_s": float(len(self.log))}}
+
+    def close(self, place):
+        self.log.append("close")
+
+
+class NoSettings:
+    """No knobs are touched."""
+
+    def __init__(self, drift=()):
+        self.applied, self.drift = [], dict.fromkeys(drift)
+
+    def apply(self, variant):
+        self.applied.append(variant.name)
+
+    def drifted(self):
+        return self.drift
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(self.temporary.cleanup)
+        self.folder = os.path.join(self.temporary.name, "run")
+
+    def record(self):
+        return Record(self.folder).create({"level": "quick"})
+
+    def run_all(self, workload, record, rounds=2, settings=None, **options):
+        run = runner.Run(record, settings or NoSettings(), BUILD,
+                         clock=runner.Clock(io.StringIO()), **options)
+        todo = runner.plan([workload], [GLIBC, PG64], rounds, record)
+        return run, run.all(todo)
+
+
+class Order(unittest.TestCase):
+    def test_every_round_has_each_variant_once(self):
+        for number in range(1, 9):
+            self.assertEqual(sorted(runner.order([1, 2, 3, 4, 5], number)), [1, 2, 3, 4, 5])
+
+    def test_no_variant_is_always_first(self):
+        first = {runner.order([1, 2, 3], number)[0] for number in range(1, 7)}
+        self.assertEqual(first, {1, 2, 3})
+
+    def test_a_pair_is_not_always_in_the_same_order(self):
+        orders = [runner.order(["a", "b"], number) for number in range(1, 5)]
+        self.assertIn(["a", "b"], orders)
+        self.assertIn(["b", "a"], orders)
+
+
+class Samples(Case):
+    def test_a_run_is_complete_and_closed(self):
+        workload = Fake()
+        run, late = self.run_all(workload, self.record())
+        self.assertEqual((run.failed, late), (0, []))
+        self.assertEqual(workload.log[0], "prepare")
+        self.assertEqual(workload.log[-1], "close")
+        self.assertEqual(len(run.record.samples), 4)
+        self.assertFalse(os.path.exists(workload.folder))
+        self.assertEqual(len(run.settings.applied), 4)
+
+    def test_a_failure_is_recorded_and_the_rest_goes_on(self):
+        run, _ = self.run_all(Fake(fail_on={2}), self.record())
+        errors = [sample["error"] for sample in run.record.samples if "error" in sample]
+        self.assertEqual((errors, run.failed, len(run.record.samples)), (["planted"], 1, 4))
+
+    def test_changed_knobs_spoil_a_sample(self):
+        run, _ = self.run_all(Fake(), self.record(), settings=NoSettings(drift=["enabled"]))
+        self.assertTrue(all("somebody else" in sample["error"]
+                            for sample in run.record.samples))
+
+    def test_a_workload_that_cannot_be_prepared(self):
+        class Broken(Fake):
+            def prepare(self, place):
+                raise OSError("no space")
+        workload = Broken()
+        run, _ = self.run_all(workload, self.record())
+        self.assertEqual(workload.log, ["close"])
+        self.assertIn("no space", run.record.samples[0]["error"])
+        self.assertEqual(run.failed, 1)
+
+    def test_the_time_is_up(self):
+        workload = Fake()
+        _, late = self.run_all(workload, self.record(), deadline_s=0)
+        self.assertEqual((late, workload.log), (["fake"], []))
+
+    def test_strays_are_ended(self):
+        class Stray(Fake):
+            def prepare(self, place):
+                super().prepare(place)
+                self.child = subprocess.Popen(["sleep", "100"], cwd=place.folder)
+        workload = Stray()
+        self.run_all(workload, self.record(), rounds=1)
+        self.assertEqual(workload.child.wait(10), -signal.SIGKILL)
+
+    def test_results_are_checked(self):
+        workload = Fake()
+        for results in ({}, {"fake": {}}, {"fake": {"wall_s": float("nan")}},
+                        {"fake": {"wall_s": -1}}, {"fake": {"wall_s": 1, "colour": 2}},
+                        {"fake": {"wall_s": 1}, "other": {"wall_s": 1}}):
+            with self.assertRaises(SampleError):
+                check_sample(workload, results)
+        check_sample(workload, {"fake": {"wall_s": 0.5, "minor_faults": 7}})
+
+
+class Resumption(Case):
+    def test_what_is_there_is_not_made_again(self):
+        self.run_all(Fake(fail_on={3}), self.record())
+        record = Record(self.folder).resume()
+        self.assertEqual(len(record.samples), 4)
+        again = Fake()
+        run, _ = self.run_all(again, record)
+        self.assertEqual(len(again.log), 3)  # prepare, the one that failed, close
+        good = [sample for sample in run.record.samples if "results" in sample]
+        self.assertEqual(len({(s["variant"], s["round"]) for s in good}), 4)
+        self.assertEqual(len(good), 4)
+
+    def test_a_line_that_was_cut_off(self):
+        record = self.record()
+        self.run_all(Fake(), record)
+        path = os.path.join(self.folder, "samples.jsonl")
+        with open(path, "rb") as file:
+            data = file.read()
+        with open(path, "wb") as file:
+            file.write(data[:-9])
+        again = Record(self.folder).resume()
+        self.assertEqual(len(again.samples), 3)
+        self.run_all(Fake(), again)
+        self.assertEqual(len(Record(self.folder).resume().samples), 4)
+
+    def test_no_second_run_in_a_folder(self):
+        self.record()
+        with self.assertRaisesRegex(RecordError, "--resume"):
+            self.record()
+
+    def test_what_is_no_record(self):
+        for text in ("", "[]", '{"format": "other"}'):
+            path = os.path.join(self.temporary.name, "result.json")
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
+            with self.assertRaises(RecordError):
+                read(path)
+        with self.assertRaises(RecordError):
+            Record(self.temporary.name).resume()
+
+
+class Commands(Case):
+    def place(self):
+        return Place(BUILD, self.temporary.name)
+
+    def test_costs_of_a_small_child_of_a_big_parent(self):
+        ballast = bytearray(200 << 20)
+        cost, said = self.place().command(["/bin/echo", "hello"], GLIBC)
+        self.assertEqual(said, "hello\n")
+        self.assertLess(cost["rss_bytes"], 20 << 20)
+        self.assertGreater(cost["rss_bytes"], 500 << 10)
+        self.assertGreater(cost["minor_faults"], 20)
+        del ballast
+
+    def test_costs_of_grandchildren_count(self):
+        script = "x = bytearray(64 << 20)"
+        cost, _ = self.place().command(
+            ["/bin/sh", "-c", f"{sys.executable} -c '{script}'; true"], GLIBC)
+        self.assertGreater(cost["rss_bytes"], 64 << 20)
+        self.assertGreater(cost["minor_faults"], 64 << 20 >> 13)
+
+    def test_the_variant_is_in_the_environment_of_the_command(self):
+        _, said = self.place().command(["/usr/bin/env"], variants.ALL["glibc64"])
+        self.assertIn("GLIBC_TUNABLES=glibc.malloc.hugetlb=1", said.splitlines())
+        _, said = self.place().command(["/bin/cat", "/proc/self/maps"], PG64)
+        self.assertIn("libpg64.so", said)
+
+    def test_failures_are_told(self):
+        with self.assertRaisesRegex(SampleError, "ended with 3: why"):
+            self.place().command(["/bin/sh", "-c", "echo why >&2; exit 3"], GLIBC)
+        with self.assertRaisesRegex(SampleError, "did not end in"):
+            self.place().command(["/bin/sleep", "50"], GLIBC, timeout=0.3)
+        with self.assertRaisesRegex(SampleError, "139"):
+            self.place().command(["/bin/sh", "-c", "kill -SEGV $$"], GLIBC)
+        with self.assertRaises(SampleError):
+            self.place().command(["/nonexistent"], GLIBC)
+
+
+class Knobs(unittest.TestCase):
+    def test_every_variant_names_all_sizes(self):
+        names = {name for name in knobs.state() if name.endswith("enabled")}
+        for variant in variants.ALL.values():
+            self.assertEqual(set(variant.knobs()) | names, names | set(
+                variants.SETTINGS[variant.setting]))
+
+
+if __name__ == "__main__":
+    unittest.main()
