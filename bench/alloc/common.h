@@ -72,8 +72,8 @@ static inline double random_unit(uint64_t *state)
 }
 
 /*
- * A size from min to max with about as many blocks in each doubling, falling by half from one
- * doubling to the next: many small blocks and few large ones. Both are powers of two.
+ * A size from min to max, both powers of two: half as many blocks in each doubling as in the one
+ * below it, so many small ones and few large ones.
  */
 static inline size_t random_power_size(uint64_t *state, size_t min, size_t max)
 {
