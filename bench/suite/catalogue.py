@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Every workload of the suite, in the order of the report."""
+import alloc
+import micro
 
-ALL = ()
+ALL = (*micro.ALL, *alloc.ALL)

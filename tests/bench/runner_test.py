@@ -3,11 +3,13 @@
 """The benchmark runner: order, records, resumption, failures, knobs. Its workloads here are fakes;
 one test runs bench/run itself and ends it in the middle."""
 import io
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -228,6 +230,33 @@ class Knobs(unittest.TestCase):
         for variant in variants.ALL.values():
             self.assertEqual(set(variant.knobs()) | names, names | set(
                 variants.SETTINGS[variant.setting]))
+
+    def test_they_are_back_after_the_end_of_a_run(self):
+        if os.geteuid() or not knobs.state():
+            self.skipTest("it takes root and THP knobs")
+        before = knobs.state()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
+            with tempfile.TemporaryDirectory() as folder:
+                out = os.path.join(folder, "out")
+                with subprocess.Popen(
+                        [os.path.join(ROOT, "bench", "run"), "--build", BUILD, "--out", out,
+                         "--only", "alloc-cfrac-t1", "--variants", "glibc,glibc2m", "--rounds", "50",
+                         "--no-report"], stderr=subprocess.PIPE, text=True) as child:
+                    for line in child.stderr:
+                        if "round 1: glibc2m" in line or "round 1: glibc" in line:
+                            break
+                    child.send_signal(number)
+                    said = child.stderr.read()
+                    child.wait(60)
+                self.assertNotEqual(child.returncode, 0)
+                if number != signal.SIGKILL:
+                    self.assertIn("--resume", said)
+                with open(os.path.join(out, "samples.jsonl"), encoding="utf-8") as file:
+                    self.assertTrue(all(json.loads(line) for line in file))
+            end = time.monotonic() + 20  # the guardian's time
+            while knobs.state() != before and time.monotonic() < end:
+                time.sleep(0.05)
+            self.assertEqual(knobs.state(), before, number)
 
 
 if __name__ == "__main__":
