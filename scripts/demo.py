@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ sys.dont_write_bytecode = True
 import knobs  # noqa: E402
 import pages  # noqa: E402
 import pg64test  # noqa: E402
-from postgres import Cluster, PostgresError  # noqa: E402
+from postgres import Cluster, PostgresError, Session  # noqa: E402
 
 VARIANTS = {
     "glibc": ("glibc, 4 KiB", {}),
@@ -73,35 +72,6 @@ class Progress:
 
     def say(self, text):
         print(f"[{time.monotonic() - self.start:5.0f} s] {text}", file=sys.stderr, flush=True)
-
-
-class Session:
-    """One psql that stays, so that its backend can be looked at while it holds memory."""
-
-    def __init__(self, cluster, work_mem_mb):
-        self.child = cluster.popen(
-            ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", "postgres"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.ask(f"SET work_mem = '{work_mem_mb}MB'; SET max_parallel_workers_per_gather = 0;"
-                 "SET jit = off; SET enable_mergejoin = off; SET enable_nestloop = off;")
-        self.pid = int(self.ask("SELECT pg_backend_pid();"))
-
-    def ask(self, sql):
-        self.child.stdin.write(sql + "\n\\echo pg64-demo-end\n")
-        self.child.stdin.flush()
-        lines = []
-        while True:
-            line = self.child.stdout.readline()
-            if line == "pg64-demo-end\n":
-                return "\n".join(lines).strip()
-            if not line:
-                raise PostgresError("psql ended: " + " ".join(lines[-3:]))
-            lines.append(line.rstrip("\n"))
-
-    def close(self):
-        self.child.stdin.close()
-        self.child.wait(30)
-        self.child.stdout.close()
 
 
 def timed(cluster, work):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A private PostgreSQL cluster on a unix socket, for the demo and the tests.
+"""A private PostgreSQL cluster on a unix socket, for the demo, the tests and the benchmarks.
 
 Runs as an unprivileged user when we are root. Every process is ended by its id; the folder belongs
 to the caller, who removes it.
@@ -184,3 +184,32 @@ class Cluster:
         """The mapping of the shared buffers in one of the server's processes."""
         shared = [region for region in pages.regions(pid) if region.shared_anonymous]
         return max(shared, key=lambda region: region.size, default=None)
+
+
+class Session:
+    """One psql that stays, so that its backend can be looked at while it holds memory."""
+
+    def __init__(self, cluster, work_mem_mb):
+        self.child = cluster.popen(
+            ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", "postgres"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.ask(f"SET work_mem = '{work_mem_mb}MB'; SET max_parallel_workers_per_gather = 0;"
+                 "SET jit = off; SET enable_mergejoin = off; SET enable_nestloop = off;")
+        self.pid = int(self.ask("SELECT pg_backend_pid();"))
+
+    def ask(self, sql):
+        self.child.stdin.write(sql + "\n\\echo pg64-answer-ends\n")
+        self.child.stdin.flush()
+        lines = []
+        while True:
+            line = self.child.stdout.readline()
+            if line == "pg64-answer-ends\n":
+                return "\n".join(lines).strip()
+            if not line:
+                raise PostgresError("psql ended: " + " ".join(lines[-3:]))
+            lines.append(line.rstrip("\n"))
+
+    def close(self):
+        self.child.stdin.close()
+        self.child.wait(30)
+        self.child.stdout.close()
