@@ -5,6 +5,7 @@
     place.program("alloc/larson")   path below build's bench/ folder
     place.environment(variant, workload)   what a process under a variant gets
     place.command(words, variant, workload)   run it; figures of its cost, and what it said
+    place.pick(full, quick, tiny)   the size that this run is for
 """
 import os
 import signal
@@ -15,13 +16,20 @@ from workload import SampleError
 
 # A sample that takes longer than this hangs.
 TIMEOUT_S = 900
+# What the loader says, and goes on, when it cannot read a library of LD_PRELOAD.
+NOT_LOADED = "cannot be preloaded"
 
 
 class Place:
-    """`build`: the folder of the build whose programs and library are measured."""
+    """`build`: the folder of the build whose programs and library are measured. `tiny`: sizes at
+    which nothing can be measured, for tests of the workloads themselves."""
 
-    def __init__(self, build, folder, quick=False):
-        self.build, self.folder, self.quick = build, folder, quick
+    def __init__(self, build, folder, quick=False, tiny=False):
+        self.build, self.folder, self.quick, self.tiny = build, folder, quick, tiny
+
+    def pick(self, full, quick, tiny):
+        """One of three sizes."""
+        return tiny if self.tiny else quick if self.quick else full
 
     def program(self, name):
         """Path of a program of bench/."""
@@ -67,6 +75,9 @@ class Place:
                 raise
         with os.fdopen(read_fd, encoding="ascii") as pipe:
             cost = pipe.read().split()
+        if NOT_LOADED in (complained or ""):
+            raise SampleError(f"{words[0]} ran without the variant's library: "
+                              f"{complained.strip().splitlines()[0][:300]}")
         if len(cost) != 5 or (check and cost[4] != "0"):
             last = (complained or "").strip().splitlines()[-1:] or ["no message"]
             raise SampleError(f"{words[0]} ended with {child.returncode}: {last[0][:300]}")
