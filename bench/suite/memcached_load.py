@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""memcached, which fills slabs of 1 MiB: sets of all keys, gets in random order."""
+import os
+
+from daemon import SOCKET, Daemon
+from evidence import Checked, lacking
+from place import values
+from workload import Result
+
+VALUE_BYTES, CONNECTIONS, PIPELINE = 1024, 4, 16
+
+
+class Memcached(Checked):
+    """Every reply is compared by the client; none of the values may be lost."""
+
+    name = "memcached"
+    group = "memcached"
+    results = {"memcached-set": Result("SET of 1 KiB values", "rate"),
+               "memcached-get": Result("GET in random order", "rate")}
+    memory_bytes = 3 << 29
+    estimate_s = 7.0
+
+    def missing(self):
+        return lacking("memcached")
+
+    def sample(self, place, variant):
+        keys = place.pick(900_000, 100_000, 3_000)
+        gets = place.pick(2_000_000, 200_000, 6_000)
+        limit_mb = place.pick(2048, 512, 64)
+        words = ["memcached", "-s", SOCKET, "-a", "0700", "-m", str(limit_mb), "-t", "2",
+                 "-u", "root" if os.geteuid() == 0 else "nobody"]
+        with Daemon(place, words, variant, place.environment(variant, self)) as server:
+            said = values(server.client(
+                place.program("load/memcached_load"), SOCKET, str(keys), str(gets),
+                str(VALUE_BYTES), str(CONNECTIONS), str(PIPELINE)))
+            found = {"minor_faults": server.minor_faults(), **server.memory(),
+                     **server.coverage()}
+        self.must(said["sets"] == keys and said["hits"] == gets and said["misses"] == 0,
+                  f"{said['misses']:.0f} of {gets} values were lost")
+        return {"memcached-set": {"rate": keys / said["set_s"], **found},
+                "memcached-get": {"rate": gets / said["get_s"]}}

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""Redis: filling, reading, and writing while a forked child saves the data.
+
+Debian's server is linked with libjemalloc.so, and redis compiles in no prefix for it, so that the
+order of the libraries decides: with the C library preloaded, the server calls the C library's
+malloc. That is "libc's build" of the glibc variants; the jemalloc variants run the server as
+Debian built it. Each sample looks at what the running server calls (binding.py).
+"""
+import csv
+import os
+import re
+import subprocess
+import time
+
+import pages
+from daemon import SOCKET, Daemon
+from evidence import Checked, lacking
+from workload import Result, SampleError
+
+VALUE_BYTES, CLIENTS, PIPELINE = 1024, 8, 16
+SERVER = ["redis-server", "--port", "0", "--unixsocket", SOCKET, "--save", "", "--appendonly",
+          "no", "--daemonize", "no", "--disable-thp", "no", "--rdbcompression", "no",
+          "--dir", "."]
+# The settling of freed memory, before what is held is read.
+SETTLE_S = 0.5
+
+
+def used_bytes():
+    """Memory that is neither free nor page cache. Free are also the pages that the kernel keeps
+    in its lists for each CPU, which MemFree does not count."""
+    with open("/proc/meminfo", encoding="ascii") as file:
+        found = {name: int(size) * 1024
+                 for name, size in re.findall(r"^([\w()]+):\s+(\d+) kB", file.read(), flags=re.M)}
+    with open("/proc/zoneinfo", encoding="ascii") as file:
+        listed = sum(int(count) for count in re.findall(r"^ +count: +(\d+)", file.read(),
+                                                        flags=re.M))
+    return (found["MemTotal"] - found["MemFree"] - found["Buffers"] - found["Cached"]
+            - found["SReclaimable"] - listed * pages.PAGE)
+
+
+class RedisCase(Checked):
+    """A server under a variant, and redis-benchmark as its client."""
+
+    group = "Redis"
+
+    def missing(self):
+        return lacking("redis-server", "redis-benchmark", "redis-cli")
+
+    def server(self, place, variant):
+        env = place.environment(variant, self)
+        if variant.preload is None:
+            env["LD_PRELOAD"] = "libc.so.6"
+        return Daemon(place, SERVER, variant, env)
+
+    @staticmethod
+    def load(kind, count, keys, pipeline):
+        """Command of redis-benchmark: `count` operations on random keys out of `keys`."""
+        return ["redis-benchmark", "-s", SOCKET, "-t", kind, "-n", str(count), "-r", str(keys),
+                "-d", str(VALUE_BYTES), "-c", str(CLIENTS), "-P", str(pipeline), "--csv"]
+
+    @staticmethod
+    def latencies(said):
+        """Figures of redis-benchmark's table."""
+        rows = list(csv.DictReader(line for line in said.splitlines() if line.startswith('"')))
+        if len(rows) != 1:
+            raise SampleError(f"redis-benchmark said {said[-300:]!r}")
+        return {"rate": float(rows[0]["rps"]),
+                "p50_s": float(rows[0]["p50_latency_ms"]) / 1000,
+                "p99_s": float(rows[0]["p99_latency_ms"]) / 1000}
+
+    @staticmethod
+    def info(server, section):
+        said = server.client("redis-cli", "-s", SOCKET, "INFO", section)
+        return dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
+
+    def fill(self, server, keys):
+        """SET until about 63 % (1 - 1/e) of the keys are there: they come at random."""
+        took, faults, said = server.timed(
+            lambda: server.client(*self.load("set", keys, keys, PIPELINE)))
+        held = int(server.client("redis-cli", "-s", SOCKET, "DBSIZE").split()[-1])
+        self.must(abs(held / keys - 0.632) < 0.03, f"{held} of {keys} keys are there")
+        value = server.client("redis-cli", "-s", SOCKET, "STRLEN",
+                              server.client("redis-cli", "-s", SOCKET, "RANDOMKEY").strip())
+        self.must(value.strip() == str(VALUE_BYTES), f"a value has {value.strip()} bytes")
+        return held, {"wall_s": took, "minor_faults": faults, **self.latencies(said)}
+
+
+class Redis(RedisCase):
+    """Filling and reading."""
+
+    name = "redis"
+    results = {"redis-set": Result("SET of 1 KiB values, 16 in flight", "rate"),
+               "redis-get": Result("GET of random keys, 16 in flight", "rate")}
+    quick = True
+    memory_bytes = 2 << 30
+    estimate_s = 10.0
+
+    def sample(self, place, variant):
+        keys = place.pick(1_400_000, 180_000, 4_000)
+        gets = place.pick(2_000_000, 200_000, 4_000)
+        with self.server(place, variant) as server:
+            held, filled = self.fill(server, keys)
+            said = server.client(*self.load("get", gets, keys, PIPELINE))
+            stats = self.info(server, "stats")
+            hits, misses = int(stats["keyspace_hits"]), int(stats["keyspace_misses"])
+            # STRLEN of fill() counts as one more read
+            self.must(gets <= hits + misses <= gets + 1, f"{hits + misses} reads of {gets}")
+            self.must(abs(hits / gets - held / keys) < 0.03, f"{hits} hits in {gets} reads")
+            self.must(stats["total_error_replies"] == "0", "errors were replied")
+            filled.update(**server.memory(), **server.coverage())
+        return {"redis-set": filled, "redis-get": self.latencies(said)}
+
+
+class RedisSave(RedisCase):
+    """BGSAVE while clients write: the child's copy of each page is made at the first write.
+
+    Held is all of the system's memory that is neither free nor page cache, less what it was before
+    the server started: large folios of which a part was copied stay whole, and no process's RSS
+    shows them. The rest of the machine must be idle for it.
+    """
+
+    name = "redis-bgsave"
+    results = {"redis-bgsave": Result("SET while a child saves 1 GiB", "p99_s")}
+    memory_bytes = 3 << 30
+    estimate_s = 15.0
+
+    def sample(self, place, variant):
+        keys = place.pick(1_400_000, 180_000, 4_000)
+        count = place.pick(400_000, 60_000, 2_000)
+        before = used_bytes()
+        with self.server(place, variant) as server:
+            held, _ = self.fill(server, keys)
+            faults = server.minor_faults()
+            figures = self.latencies(self.save_under_load(server, count, keys))
+            stats = self.info(server, "stats")
+            self.must(stats["total_error_replies"] == "0", "errors were replied")
+            saved = os.path.getsize(os.path.join(place.folder, "dump.rdb"))
+            self.must(saved > held * VALUE_BYTES, f"{saved} bytes were saved of {held} values")
+            time.sleep(SETTLE_S)
+            figures.update(fork_s=int(stats["latest_fork_usec"]) / 1e6,
+                           minor_faults=server.minor_faults() - faults, **server.memory())
+            taken = used_bytes() - before
+            if taken >= figures["private_bytes"]:  # else others gave memory back meanwhile
+                figures["held_bytes"] = taken
+        os.unlink(os.path.join(place.folder, "dump.rdb"))
+        return {"redis-bgsave": figures}
+
+    def save_under_load(self, server, count, keys):
+        """What redis-benchmark said of writes that began just before the save."""
+        with server.start_client(*self.load("set", count, keys, 1)) as client:
+            try:
+                time.sleep(0.05)
+                server.client("redis-cli", "-s", SOCKET, "BGSAVE")
+                said, complained = client.communicate(timeout=600)
+            except BaseException as error:
+                client.kill()
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise SampleError("redis-benchmark did not end in 600 s") from None
+                raise
+        self.must(client.returncode == 0, f"redis-benchmark: {complained.strip()[-300:]}")
+        end = time.monotonic() + 300
+        while time.monotonic() < end:
+            state = self.info(server, "persistence")
+            if state["rdb_bgsave_in_progress"] == "0":
+                self.must(state["rdb_last_bgsave_status"] == "ok"
+                          and state["rdb_saves"] == "1", "the save failed")
+                return said
+            time.sleep(0.05)
+        raise SampleError("the save did not end in 300 s")
