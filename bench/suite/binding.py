@@ -56,12 +56,14 @@ def provider(pid, symbol="malloc"):
     if not where:
         raise SampleError(f"{program} does not call {symbol}")
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        memory.seek(base + where[0])
-        address, = struct.unpack("=Q", memory.read(8))
-    for region in regions:
-        if region.start <= address < region.end:
-            return region.name
-    raise SampleError(f"{program}: {symbol} is bound to no file")
+        for slot in where:
+            memory.seek(base + slot)
+            address, = struct.unpack("=Q", memory.read(8))
+            file = next((region.name for region in regions
+                         if region.start <= address < region.end), program)
+            if file != program:  # else not bound yet: it is at the first call
+                return file
+    raise SampleError(f"{program} has not called {symbol} yet")
 
 
 def check(pid, variant, own=None):

@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The workloads of the benchmark suite: one sample of each at a tiny size, without pg64 and with
+it; that wrong output is noticed; that nothing is left behind.
+
+usage: workloads.py [NAME...]
+"""
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+sys.path[:0] = [os.path.join(ROOT, "bench", "suite"), os.path.join(ROOT, "tests", "lib")]
+sys.dont_write_bytecode = True
+
+import binding  # noqa: E402
+import catalogue  # noqa: E402
+import pg64test  # noqa: E402
+import variants  # noqa: E402
+from place import Place  # noqa: E402
+from redis_load import RedisCase  # noqa: E402
+from workload import FIGURES, SampleError, check_sample  # noqa: E402
+
+BUILD = os.environ.get("PG64_BUILD", os.path.join(ROOT, "build"))
+GLIBC, PG64 = variants.ALL["glibc"], variants.ALL["pg64"]
+
+
+def inside(folder):
+    """Processes that run in a folder."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                if os.readlink(f"/proc/{entry}/cwd").startswith(folder):
+                    found.append(entry)
+            except OSError:
+                continue
+    return found
+
+
+def fails(work, text):
+    """A SampleError with `text` in it, and nothing else, comes out of work()."""
+    try:
+        work()
+    except SampleError as error:
+        if text not in str(error):
+            pg64test.fail(f"the error says {error}, and nothing of {text!r}")
+    else:
+        pg64test.fail(f"no error that says {text!r}")
+
+
+def plant(workload, place):
+    """Something else is known to be right: the next sample must be void."""
+    if workload.known:
+        workload.known = dict.fromkeys(workload.known, "planted")
+        fails(lambda: workload.sample(place, GLIBC), f"{workload.name}: ")
+
+
+def run(workload, top):
+    folder = os.path.join(top, workload.name)
+    os.mkdir(folder, 0o755)
+    place = Place(BUILD, folder, tiny=True)
+    begin = time.monotonic()
+    try:
+        workload.prepare(place)
+        for variant in (GLIBC, PG64):
+            check_sample(workload, workload.sample(place, variant))
+            left = inside(folder)
+            if left:
+                pg64test.fail(f"{workload.name}: processes are left: {left}")
+        plant(workload, place)
+    finally:
+        workload.close(place)
+    if inside(folder):
+        pg64test.fail(f"{workload.name}: processes are left after close()")
+    print(f"{workload.name}: {time.monotonic() - begin:.1f} s", flush=True)
+
+
+def check_catalogue(workloads):
+    """Names are unique and each result is well described."""
+    names = [workload.name for workload in workloads]
+    results = [name for workload in workloads for name in workload.results]
+    for kind in (names, results):
+        if len(set(kind)) != len(kind):
+            pg64test.fail(f"not unique: {kind}")
+    for workload in workloads:
+        if not (workload.name and workload.group and workload.results and workload.memory_bytes
+                and workload.estimate_s > 0):
+            pg64test.fail(f"{workload.name}: not all of it is described")
+        if any(result.primary not in FIGURES for result in workload.results.values()):
+            pg64test.fail(f"{workload.name}: an unknown figure")
+
+
+def check_binding():
+    """What serves malloc is seen, and a variant that is not what it says is noticed."""
+    for variant, other in ((GLIBC, PG64), (PG64, GLIBC)):
+        env = {**pg64test.clean_environment(), **variant.environment(), "LD_BIND_NOW": "1"}
+        with subprocess.Popen(["/bin/cat"], env=env, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE) as child:
+            child.stdin.write(b"up\n")
+            child.stdin.flush()
+            child.stdout.readline()
+            binding.check(child.pid, variant)
+            fails(lambda: binding.check(child.pid, other), f"{other.name}: malloc is")
+
+
+def check_redis(top):
+    """The glibc variants do not run the server on its own jemalloc."""
+    folder = os.path.join(top, "binding")
+    os.mkdir(folder)
+    case = RedisCase()
+    case.name = "redis"
+    if case.missing():
+        return
+    with case.server(Place(BUILD, folder), GLIBC) as server:
+        found = binding.provider(server.pid)
+    if "libc.so" not in found:
+        pg64test.fail(f"redis-server on {found}")
+
+
+class Liar(threading.Thread):
+    """A memcached that stores nothing and answers one get with another key's value."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen()
+
+    def run(self):
+        client, _ = self.listener.accept()
+        with self.listener, client, client.makefile("rwb") as stream:
+            while line := stream.readline():
+                if line.startswith(b"set"):
+                    stream.readline()
+                    stream.write(b"STORED\r\n")
+                else:
+                    key = int(line.split(b":")[1]) + 1
+                    stream.write(b"VALUE key:%010d 0 16\r\n%016x\r\nEND\r\n" % (key, key))
+                stream.flush()
+
+
+def check_client(top):
+    """The client of memcached compares values."""
+    liar = Liar(os.path.join(top, "liar"))
+    liar.start()
+    said = subprocess.run([Place(BUILD, top).program("load/memcached_load"), "liar", "5", "5", "16",
+                           "1", "1"], cwd=top, stderr=subprocess.PIPE, check=False)
+    liar.join()
+    if said.returncode != 1 or b"not the key's value" not in said.stderr:
+        pg64test.fail(f"a wrong value is not noticed: {said}")
+
+
+def check_place(top):
+    """A command whose library cannot be loaded is no sample."""
+    broken = variants.Variant("broken", "broken", "4k", env={"LD_PRELOAD": "/nonexistent.so"})
+    fails(lambda: Place(BUILD, top).command(["true"], broken), "without the variant's library")
+
+
+def main(names):
+    begin = time.monotonic()
+    check_catalogue(catalogue.ALL)
+    unknown = set(names) - {workload.name for workload in catalogue.ALL}
+    if unknown:
+        pg64test.fail(f"no such workload: {', '.join(sorted(unknown))}")
+    chosen = [workload for workload in catalogue.ALL if not names or workload.name in names]
+    lacking = {}
+    with tempfile.TemporaryDirectory(prefix="pg64-loads.") as top:
+        os.chmod(top, 0o755)  # servers run as another user
+        check_binding()
+        check_redis(top)
+        check_client(top)
+        check_place(top)
+        for workload in chosen:
+            why = workload.missing()
+            if why:
+                lacking[workload.name] = why
+                continue
+            run(workload, top)
+    print(f"{len(chosen) - len(lacking)} workloads in {time.monotonic() - begin:.0f} s")
+    if lacking:
+        pg64test.skip("; ".join(f"{name}: {why}" for name, why in lacking.items()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
