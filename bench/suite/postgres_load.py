@@ -44,9 +44,10 @@ class PostgresCase(Checked):
         return None if find_bindir() else "no PostgreSQL server is installed (scripts/setup bench)"
 
     def prepare(self, place):
-        self.scale = place.pick(50, 5, 1)
-        self.shared_mb = place.pick(1024, 128, 32)
-        self.work_mem_mb = place.pick(768, 128, 32)
+        super().prepare(place)
+        self.scale = place.pick(50, 10, 1)
+        self.shared_mb = place.pick(1024, 256, 32)
+        self.work_mem_mb = place.pick(768, 192, 32)
         try:
             self.cluster = cluster = Cluster(place.folder)
             cluster.init({
@@ -149,6 +150,7 @@ class PostgresMemory(PostgresCase):
     quick = True
     memory_bytes = 5 << 29
     estimate_s = 12.0
+    quick_needs = (5 << 27, 3.0)
 
     def measure(self, place):
         rows = self.scale * 50_000
@@ -224,7 +226,7 @@ class PostgresSelect(PostgresCase):
         return {
             "pg-select-1": self.pgbench(1, place.pick(400_000, 40_000, 200), *prepared),
             "pg-select-4": self.pgbench(4, place.pick(250_000, 25_000, 200), *prepared),
-            "pg-connect": self.pgbench(2, place.pick(2500, 300, 20), "-S", "-C")}
+            "pg-connect": self.pgbench(2, place.pick(1500, 200, 20), "-S", "-C")}
 
 
 class PostgresUpdate(PostgresCase):

@@ -54,6 +54,7 @@ class Sqlite(Program):
     estimate_s = 8.0
 
     def prepare(self, place):
+        super().prepare(place)
         rows = place.pick(1_000_000, 100_000, 3_000)
         write(place, "work.sql", [inputs.sql(rows).encode()])
         self.known["rows"] = rows
@@ -74,6 +75,7 @@ class Python(Program):
     quick = True
     memory_bytes = 3 << 29
     estimate_s = 9.0
+    quick_needs = (1 << 28, 1.0)
 
     def words(self, place):
         # not a version manager's script of this name
@@ -87,6 +89,7 @@ class Compiler(Program):
 
     group = "programs"
     memory_bytes = 1 << 29
+    quick_needs = (1 << 28, 2.0)
 
     def __init__(self, program, label, estimate_s, quick=False):
         super().__init__()
@@ -95,6 +98,7 @@ class Compiler(Program):
         self.estimate_s = estimate_s
 
     def prepare(self, place):
+        super().prepare(place)
         write(place, "big.c", [inputs.c_source(place.pick(700, 120, 6)).encode()])
 
     def words(self, place):
@@ -120,6 +124,7 @@ class Git(Program):
     estimate_s = 25.0
 
     def prepare(self, place):
+        super().prepare(place)
         repository = os.path.join(place.folder, "repository")
         env = {**os.environ, **self.environment}
         try:
@@ -150,8 +155,10 @@ class Sort(Program):
     quick = True
     memory_bytes = 3 << 29
     estimate_s = 10.0
+    quick_needs = (1 << 28, 1.0)
 
     def prepare(self, place):
+        super().prepare(place)
         count = place.pick(8_000_000, 1_200_000, 20_000)
         self.known["size"] = os.path.getsize(write(place, "lines", inputs.lines(count)))
 
@@ -180,6 +187,7 @@ class Xz(Program):
         self.results = {self.name: Result(f"xz -6 -T{threads}")}
 
     def prepare(self, place):
+        super().prepare(place)
         write(place, "prose", inputs.prose(place.pick(48 << 20, 6 << 20, 1 << 18)))
 
     def words(self, place):
@@ -236,6 +244,7 @@ class Java(Program):
         self.estimate_s = estimate_s
 
     def prepare(self, place):
+        super().prepare(place)
         try:
             subprocess.run(["javac", "-d", place.folder, os.path.join(LOADS, "Containers.java")],
                            check=True, stdin=subprocess.DEVNULL)
@@ -264,6 +273,7 @@ class Phases(Program):
         return lacking("c++")
 
     def prepare(self, place):
+        super().prepare(place)
         place.program(f"load/{self.name}")  # an error now, and not in each sample
 
     def words(self, place):

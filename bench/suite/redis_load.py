@@ -94,6 +94,7 @@ class Redis(RedisCase):
     quick = True
     memory_bytes = 2 << 30
     estimate_s = 10.0
+    quick_needs = (1 << 28, 2.0)
 
     def sample(self, place, variant):
         keys = place.pick(1_400_000, 180_000, 4_000)
