@@ -12,10 +12,13 @@ import os
 import knobs
 import pg64test
 
-# The 64 KiB size on request or for all, all other sizes off; 2 MiB likewise.
+# The 64 KiB size on request or for all, all other sizes off; 2 MiB likewise. `enabled` matters to
+# no size here, as none inherits from it, but glibc and jemalloc read it, and ask for nothing unless
+# it says madvise.
 SETTINGS = {
     "4k": {},
-    "64k": {"hugepages-64kB/enabled": "madvise", "hugepages-64kB/shmem_enabled": "advise"},
+    "64k": {"enabled": "madvise", "hugepages-64kB/enabled": "madvise",
+            "hugepages-64kB/shmem_enabled": "advise"},
     "64k-always": {"hugepages-64kB/enabled": "always", "hugepages-64kB/shmem_enabled": "always"},
     "2m-always": {"hugepages-2048kB/enabled": "always",
                   "hugepages-2048kB/shmem_enabled": "always"},

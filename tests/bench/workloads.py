@@ -95,6 +95,13 @@ def check_catalogue(workloads):
             pg64test.fail(f"{workload.name}: an unknown figure")
 
 
+def check_variants():
+    """glibc and jemalloc ask for nothing unless this knob says madvise."""
+    for name in ("glibc64", "jemalloc64"):
+        if variants.ALL[name].knobs().get("enabled") != "madvise":
+            pg64test.fail(f"{name} is {name.removesuffix('64')} on 4 KiB pages")
+
+
 def check_binding():
     """What serves malloc is seen, and a variant that is not what it says is noticed."""
     for variant, other in ((GLIBC, PG64), (PG64, GLIBC)):
@@ -164,6 +171,7 @@ def check_place(top):
 def main(names):
     begin = time.monotonic()
     check_catalogue(catalogue.ALL)
+    check_variants()
     unknown = set(names) - {workload.name for workload in catalogue.ALL}
     if unknown:
         pg64test.fail(f"no such workload: {', '.join(sorted(unknown))}")
