@@ -9,13 +9,13 @@ from redis_load import Redis, RedisSave
 
 SERVERS = (PostgresMemory(), PostgresUpdate(), PostgresSelect(), Redis(), RedisSave(), Memcached())
 PROGRAMS = (
-    Sqlite(), Python(), Compiler("gcc", "gcc", 12.0, quick=True), Compiler("clang", "clang", 16.0),
-    Git(), Sort(), Xz(1, 20.0), Xz(2, 12.0), Node(), Java("Serial", 20.0), Java("Parallel", 20.0))
+    Sqlite(), Python(), Compiler("gcc", "gcc", 10.0, quick=True), Compiler("clang", "clang", 18.0),
+    Git(), Sort(), Xz(1, 22.0), Xz(2, 12.0), Node(), Java("Serial", 18.0), Java("Parallel", 12.0))
 LARGE = (
     Phases("hashjoin", {"build": "hash join over 2 GiB: build",
-                        "probe": "hash join over 2 GiB: probe"}, 5 << 29, 25.0),
+                        "probe": "hash join over 2 GiB: probe"}, 5 << 29, 30.0),
     Phases("graph", {"build": "graph of 2 GiB: build by edges",
                      "search": "graph of 2 GiB: breadth-first search",
-                     "walk": "graph of 2 GiB: random walk"}, 6 << 29, 40.0))
+                     "walk": "graph of 2 GiB: random walk"}, 5 << 29, 50.0))
 
 ALL = (*micro.ALL, *alloc.ALL, *SERVERS, *PROGRAMS, *LARGE)

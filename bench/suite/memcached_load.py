@@ -18,7 +18,7 @@ class Memcached(Checked):
     results = {"memcached-set": Result("SET of 1 KiB values", "rate"),
                "memcached-get": Result("GET in random order", "rate")}
     memory_bytes = 3 << 29
-    estimate_s = 7.0
+    estimate_s = 13.0
 
     def missing(self):
         return lacking("memcached")

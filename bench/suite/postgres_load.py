@@ -218,7 +218,7 @@ class PostgresSelect(PostgresCase):
                "pg-select-4": Result("select-only, 4 clients", "rate"),
                "pg-connect": Result("connections that select one row, 2 clients", "rate")}
     memory_bytes = 2 << 30
-    estimate_s = 35.0
+    estimate_s = 30.0
 
     def measure(self, place):
         self.cluster.psql(PREWARM)
@@ -236,7 +236,7 @@ class PostgresUpdate(PostgresCase):
     results = {"pg-tpcb-1": Result("TPC-B, 1 client", "rate"),
                "pg-tpcb-4": Result("TPC-B, 4 clients", "rate")}
     memory_bytes = 2 << 30
-    estimate_s = 30.0
+    estimate_s = 25.0
 
     def measure(self, place):
         one, four = place.pick(50_000, 5_000, 100), place.pick(20_000, 2_000, 50)

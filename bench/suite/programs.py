@@ -51,7 +51,7 @@ class Sqlite(Program):
     results = {"sqlite": Result("SQLite: indexes, join, window in memory")}
     needs = ("sqlite3",)
     memory_bytes = 1 << 30
-    estimate_s = 8.0
+    estimate_s = 9.0
 
     def prepare(self, place):
         super().prepare(place)
@@ -121,7 +121,7 @@ class Git(Program):
     environment = {**Program.environment, "GIT_CONFIG_NOSYSTEM": "1",
                    "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
     memory_bytes = 1 << 30
-    estimate_s = 25.0
+    estimate_s = 12.0
 
     def prepare(self, place):
         super().prepare(place)
@@ -154,7 +154,7 @@ class Sort(Program):
     needs = ("sort",)
     quick = True
     memory_bytes = 3 << 29
-    estimate_s = 10.0
+    estimate_s = 8.0
     quick_needs = (1 << 28, 1.0)
 
     def prepare(self, place):
