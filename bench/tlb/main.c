@@ -355,6 +355,11 @@ static int simulate(struct run *run)
 		run_synthetic(run);
 	else
 		result = read_trace(run);
+	if (result == 0 && run->report.counted == 0) {
+		fprintf(stderr, "tlb-sim: no access was counted, of %" PRIu64 " seen\n",
+			run->report.seen);
+		return 1;
+	}
 	if (result == 0)
 		result = write_report(run);
 	if (result == 0 && run->validate)

@@ -14,7 +14,7 @@ static const char *read_hex(const char *text, uint64_t *value)
 {
 	char *end;
 
-	if (!isxdigit((unsigned char)*text))
+	if (!isxdigit((unsigned char)*text) || text[1] == 'x' || text[1] == 'X')
 		return NULL;
 	errno = 0;
 	*value = strtoull(text, &end, 16);
