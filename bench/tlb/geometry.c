@@ -42,8 +42,8 @@ const struct tlb_geometry tlb_geometries[] = {
 		.source = "entries: CPUID Fn8000_0005 (FF48FF40) and Fn8000_0006 (5C002200, "
 			  "6C004200) of an EPYC 9004, the same in the InstLatx64 dump of Genoa; "
 			  "l2_hit_cycles: chipsandcheese.com, Zen 4 (7 to 8); " AMD_EVENTS,
-		.assumed = LIST("l2.ways: 12; CPUID codes 6 (8 to 15 ways) for 4 KiB and 5 (6 or "
-				"7) for 2 MiB, and 3072 entries are a power of two of sets with 12",
+		.assumed = LIST("l2.ways: 12, which makes a power of two of sets; InstLatx64 "
+				"decodes CPUID as 8 ways for 4 KiB and 6 for 2 MiB",
 			ASSUMED_AMD, ASSUMED_COMMON),
 	},
 	{
@@ -74,7 +74,8 @@ const struct tlb_geometry tlb_geometries[] = {
 		.reference_cycles = 20,
 		.source = "load, load_large, store, l2.entries: Intel as quoted by jia.je, \"Intel "
 			  "Golden Cove\", who also measured the 96 and l2_hit_cycles (5 to 12 "
-			  "cycles); l2.ways: Hennessy & Patterson, 7th edition, ch. 2 (i9-12900); "
+			  "cycles); l2.ways: Computer Architecture: A Quantitative Approach, on "
+			  "the i9-12900, from a reader's notes; "
 			  "load_large, store, l2_large: CPUID leaf 18h in the InstLatx64 dumps of "
 			  "Sapphire Rapids and Alder Lake",
 		.assumed = LIST("load.entries: CPUID leaf 18h says 64 of 4 ways for 4 KiB loads; "
