@@ -131,16 +131,20 @@ static void run_synthetic(struct run *run)
 	}
 }
 
-static void compare(const struct run *run, const struct measured *measured, unsigned int policy)
+static void print_measured(const struct measured *measured, double count)
 {
-	const double count = (double)run->report.counted;
-
 	printf("  measured: %.4f dTLB load misses an access", (double)measured->misses / count);
 	if (measured->reads)
 		printf(", %.4f dTLB loads", (double)measured->reads / count);
 	printf("; %.0f %% on 2 MiB pages; counter on for %.0f %% of the time\n",
 		100 * measured->huge_part,
 		100 * (double)measured->running_ns / (double)measured->enabled_ns);
+}
+
+static void print_modelled(const struct run *run, unsigned int policy)
+{
+	const double count = (double)run->report.counted;
+
 	for (unsigned int g = 0; g < tlb_nr_geometries; g++) {
 		struct tlb_counts counts = tlb_model_counts(run->model, g, policy);
 
@@ -168,8 +172,9 @@ static int validate(const struct run *run)
 			return EXIT_SKIP;
 		}
 		printf("%s, 2 MiB pages %s:\n", run->report.source, huge ? "asked for" : "refused");
+		print_measured(&measured, (double)run->report.counted);
 		for (int i = 0; i < (huge ? 1 : 2); i++)
-			compare(run, &measured, huge ? large[i] : small[i]);
+			print_modelled(run, huge ? large[i] : small[i]);
 	}
 	return 0;
 }
