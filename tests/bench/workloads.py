@@ -170,12 +170,13 @@ def check_place(top):
 
 def main(names):
     begin = time.monotonic()
+    programs = (*catalogue.SERVERS, *catalogue.PROGRAMS, *catalogue.LARGE)
     check_catalogue(catalogue.ALL)
     check_variants()
-    unknown = set(names) - {workload.name for workload in catalogue.ALL}
+    unknown = set(names) - {workload.name for workload in programs}
     if unknown:
         pg64test.fail(f"no such workload: {', '.join(sorted(unknown))}")
-    chosen = [workload for workload in catalogue.ALL if not names or workload.name in names]
+    chosen = [workload for workload in programs if not names or workload.name in names]
     lacking = {}
     with tempfile.TemporaryDirectory(prefix="pg64-loads.") as top:
         os.chmod(top, 0o755)  # servers run as another user
