@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import subprocess
-import sys
 import unittest
 
 from toolcase import ToolCase, clean_env, main
@@ -24,7 +23,6 @@ def place(offset, size, flags, prot=3):
     libc.munmap(at, size + (1 << 20))
     return libc.mmap((at + 65535) // 65536 * 65536 + offset, size, prot, flags | 0x10, -1, 0)
 """
-WAIT = "print('ready', flush=True); import time; time.sleep(60)"
 # A kernel that has the advice, and refuses ranges with a certain address in them.
 REFUSING = """
 #include <dlfcn.h>
@@ -68,17 +66,7 @@ class Adopt(ToolCase):
         self.status = 3 if kernel() else 0
 
     def start(self, code="", prefix=()):
-        child = subprocess.Popen([*prefix, os.path.realpath(sys.executable), "-S", "-c",
-                                  f"{MAP}\n{code}\n{WAIT}"], env=clean_env(),
-                                 stdout=subprocess.PIPE, start_new_session=True)
-
-        def end():
-            os.killpg(child.pid, 9)
-            child.wait()
-            child.stdout.close()
-        self.addCleanup(end)
-        self.assertEqual(child.stdout.readline(), b"ready\n")
-        return child.pid
+        return self.start_python(f"{MAP}\n{code}", prefix)
 
     def plan(self, *words, status=None, **options):
         """The object of a dry run."""

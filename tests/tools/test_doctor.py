@@ -264,18 +264,7 @@ class Programs(ToolCase):
 class Processes(ToolCase):
     def start(self, *prefix):
         """A process with a few MiB of heap that sleeps until it is killed."""
-        code = ("import sys, time; x = [bytearray(100000) for i in range(200)]; "
-                "print('ready', flush=True); time.sleep(60)")
-        child = subprocess.Popen([*prefix, os.path.realpath(sys.executable), "-S", "-c", code],
-                                 env=clean_env(), stdout=subprocess.PIPE)
-
-        def end():
-            child.kill()
-            child.wait()
-            child.stdout.close()
-        self.addCleanup(end)
-        self.assertEqual(child.stdout.readline(), b"ready\n")
-        return child.pid
+        return self.start_python("x = [bytearray(100000) for i in range(200)]", prefix)
 
     def test_with_pg64(self):
         pid = self.start(TOOL, "run", "--backend=base", "--")

@@ -4,13 +4,11 @@
 import json
 import os
 import subprocess
-import sys
 import unittest
 
 from toolcase import TOOL, ToolCase, clean_env, main
 
 HEAP = "x = [bytearray(100000) for i in range(400)]"
-WAIT = "print('ready', flush=True); import time; time.sleep(60)"
 # For users who may not reach the python that runs the tests.
 WAIT_C = """
 #include <stdio.h>
@@ -30,21 +28,7 @@ MIB = 1 << 20
 
 class Stat(ToolCase):
     def start(self, *prefix, code=HEAP):
-        """A python that has run the code and then sleeps."""
-        return self.start_program(*prefix, os.path.realpath(sys.executable), "-S", "-c",
-                                  f"{code}\n{WAIT}")
-
-    def start_program(self, *words):
-        child = subprocess.Popen(words, env=clean_env(), stdout=subprocess.PIPE,
-                                 start_new_session=True)
-
-        def end():
-            os.killpg(child.pid, 9)
-            child.wait()
-            child.stdout.close()
-        self.addCleanup(end)
-        self.assertEqual(child.stdout.readline(), b"ready\n")
-        return child.pid
+        return self.start_python(code, prefix)
 
     def json(self, *words, **options):
         return json.loads(self.expect(0, "stat", "--json", *words, **options).stdout)

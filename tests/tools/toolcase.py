@@ -20,6 +20,7 @@ NOBODY = 65534
 
 SYSFS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data", "sysfs")
 THP = "sys/kernel/mm/transparent_hugepage"
+WAIT = "print('ready', flush=True); import time; time.sleep(60)"
 
 
 def clean_env(**more):
@@ -42,6 +43,24 @@ class ToolCase(unittest.TestCase):
         return subprocess.run([*prefix, tool, *map(str, words)], env=env or clean_env(),
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               stdin=subprocess.DEVNULL, timeout=TIMEOUT_S, check=False, **options)
+
+    def start_program(self, *words):
+        """The id of a program that says when it is ready. The test ends it, and its children."""
+        child = subprocess.Popen(words, env=clean_env(), stdout=subprocess.PIPE,
+                                 start_new_session=True)
+
+        def end():
+            os.killpg(child.pid, 9)
+            child.wait()
+            child.stdout.close()
+        self.addCleanup(end)
+        self.assertEqual(child.stdout.readline(), b"ready\n")
+        return child.pid
+
+    def start_python(self, code, prefix=()):
+        """A python that has run the code and then sleeps."""
+        return self.start_program(*prefix, os.path.realpath(sys.executable), "-S", "-c",
+                                  f"{code}\n{WAIT}")
 
     def public_tool(self):
         """A copy of tool and library that other users can reach."""
