@@ -186,3 +186,8 @@ def pareto(points):
     """
     return {name for name, (x, y) in points.items()
             if not any(a <= x and b <= y and (a, b) != (x, y) for a, b in points.values())}
+
+
+def mean_of(ratios):
+    """The plain geometric mean of positive ratios."""
+    return math.exp(sum(math.log(ratio) for ratio in ratios) / len(ratios))
