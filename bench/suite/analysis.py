@@ -157,5 +157,6 @@ class Analysis:
                 found.append(f"{name} was not measured: there are no ratios to it.")
         failed = sum(not failure["repeated"] for failure in run.failures)
         if failed:
-            found.append(f"{failed} samples failed and are left out; they are listed below.")
+            found.append(f"{failed} sample{'s' if failed > 1 else ''} failed: left out, and listed "
+                         f"below.")
         return found

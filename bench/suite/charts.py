@@ -160,11 +160,12 @@ def _overlap(one, other):
     return max(width, 0) * max(height, 0)
 
 
-def place_labels(points, area, width_of, height=13.0):
+def place_labels(points, area, width_of, lines=(), height=13.0):
     """{name: (x, y of the text's start, far)} near points {name: (x, y)}, greedily.
 
     Each label takes the free place that is nearest; the points in the thickest crowd choose
-    first. `far` tells that a line should lead to it. `area`: the box that labels stay in.
+    first. `far` tells that a line should lead to it. `area`: the box that labels stay in;
+    `lines`: boxes that a label should rather not lie on.
     """
     crowd = {name: sum(1 / (1 + math.dist(spot, other)) for other in points.values())
              for name, spot in points.items()}
@@ -183,6 +184,7 @@ def place_labels(points, area, width_of, height=13.0):
                 outside = max(area[0] - box[0], box[2] - area[2], area[1] - box[1],
                               box[3] - area[3], 0)
                 cost = sum(_overlap(box, other) for other in taken) + 60 * outside + 5 * away
+                cost += 3 * sum(_overlap(box, line) for line in lines)
                 if best is None or cost < best[0]:
                     best = cost, box, step > 0
         taken.append(best[1])
@@ -190,13 +192,19 @@ def place_labels(points, area, width_of, height=13.0):
     return placed
 
 
-def staircase(axis_points, area):
-    """SVG path of the Pareto front through points (pixels), to both edges of the area."""
-    steps = sorted(axis_points)
-    path = [f"M{steps[0][0]:.1f},{area[1]:.1f}", f"V{steps[0][1]:.1f}"]
+def staircase(front, top, right):
+    """Corners of the line along the Pareto front through points (pixels), to both edges."""
+    steps = sorted(front)
+    corners = [(steps[0][0], top), steps[0]]
     for x, y in steps[1:]:
-        path += [f"H{x:.1f}", f"V{y:.1f}"]
-    return " ".join(path + [f"H{area[2]:.1f}"])
+        corners += [(x, corners[-1][1]), (x, y)]
+    return corners + [(right, corners[-1][1])]
+
+
+def line_boxes(corners, half=2.0):
+    """Boxes around the pieces of a line of horizontal and vertical pieces."""
+    return [(min(a, c) - half, min(b, d) - half, max(a, c) + half, max(b, d) + half)
+            for (a, b), (c, d) in zip(corners, corners[1:])]
 
 
 def plane(points, variants, title):
@@ -227,8 +235,12 @@ def plane(points, variants, title):
     parts.append(f'<text class="axis" x="{area[2]}" y="{height - 8}" text-anchor="end">← less '
                  f'time, ratio to glibc</text><text class="axis" transform="translate(13 '
                  f'{area[3]}) rotate(-90)">← less memory, ratio to glibc</text>')
-    parts.append(f'<path class="front" d="{staircase([spots[name] for name in front], area)}"/>')
-    labels = place_labels(spots, area, lambda name: 6.6 * len(name) + 3)
+    corners = staircase([spots[name] for name in front], area[1], area[2])
+    parts.append('<polyline class="front" points="'
+                 + " ".join(f"{x:.1f},{y:.1f}" for x, y in corners) + '"/>')
+    ones = [(spot(1, 1)[0], area[1]), spot(1, 1), (area[0], spot(1, 1)[1])]
+    labels = place_labels(spots, area, lambda name: 6.6 * len(name) + 3,
+                          line_boxes(corners) + line_boxes(ones, 1.0))
     for name, (x, y) in spots.items():
         family, setting = variants[name]
         text_x, text_y, far = labels[name]

@@ -73,7 +73,7 @@ def ratios(analysis, metric, title, path):
              for _, result, _ in rows if result for name in shown}
     every = {place: estimate for place, estimate in every.items() if estimate and estimate.ratio}
     bottom = max([row[0] for row in rows] or [1]) + 0.8
-    height = 1.25 + 0.21 * bottom
+    height = 1.25 + 0.25 * bottom
     figure, axis = pyplot.subplots(figsize=(WIDTH_INCHES, height))
     figure.subplots_adjust(left=0.3, right=0.975, top=1 - 0.78 / height, bottom=0.42 / height)
     scale = charts.Axis.around([value for estimate in every.values() for value in
@@ -87,7 +87,7 @@ def ratios(analysis, metric, title, path):
             continue
         axis.text(-0.01, place, _short(text), transform=axis.get_yaxis_transform(), ha="right",
                   va="center")
-        axis.axhspan(place - 0.46, place + 0.46, color="#f6f6f2", zorder=0)
+        axis.axhspan(place - 0.44, place + 0.44, color="#f6f6f2", zorder=0)
         for number, name in enumerate(shown):
             estimate = every.get((result, name))
             if estimate is None:
@@ -145,15 +145,15 @@ def pareto(analysis, path):
              for name, point in points.items()}
     box = (area.x0 * scale, area.y0 * scale, area.x1 * scale, area.y1 * scale)
     front = pairs.pareto(points)
-    steps = sorted(points[name] for name in front)
-    if steps:
-        xs, ys = [steps[0][0]], [up.high]
-        for x, y in steps:
-            xs += [x, x]
-            ys += [ys[-1], y]
-        axis.plot(xs + [across.high], ys + [ys[-1]], color="#1d2126", linewidth=1,
-                  linestyle=(0, (5, 3)), alpha=0.6, zorder=2)
-    labels = charts.place_labels(spots, box, lambda name: 5.4 * len(name) + 2, 11)
+    line = charts.staircase([points[name] for name in front], up.high, across.high)
+    axis.plot(*zip(*line), color="#1d2126", linewidth=1, linestyle=(0, (5, 3)), alpha=0.6,
+              zorder=2)
+    lines = [[tuple(value * scale for value in to_pixels(corner)) for corner in corners]
+             for corners in (line, [(1, up.low), (1, up.high)], [(across.low, 1),
+                                                                 (across.high, 1)])]
+    labels = charts.place_labels(spots, box, lambda name: 5.6 * len(name) + 2,
+                                 [piece for corners in lines for piece in charts.line_boxes(corners)],
+                                 11)
     back = axis.transData.inverted().transform
     for name, point in points.items():
         tint, best = _colour(analysis, name), name in front
@@ -165,7 +165,7 @@ def pareto(analysis, path):
         axis.text(left, base, name, color=tint, fontsize=8.8, va="bottom", zorder=5,
                   fontweight="bold" if best else "normal")
         if far:
-            end = back(((min(max(spots[name][0], x), x + 5.4 * len(name))) / scale,
+            end = back(((min(max(spots[name][0], x), x + 5.6 * len(name))) / scale,
                         (y - 3) / scale))
             axis.plot([point[0], end[0]], [point[1], end[1]], color=SOFT, linewidth=0.6, zorder=3)
     axis.set_xlabel("time, ratio to glibc on 4 KiB pages   (left: less)")

@@ -67,8 +67,8 @@ def controls(analysis):
 def page(analysis):
     """The whole of report.html."""
     run = analysis.run
-    title = f"pg64 against {len(analysis.variants) - len(analysis.ours())} others: " \
-            f"{len(analysis.results)} results"
+    others = [name for name in analysis.variants if run.family(name) != "pg64"]
+    title = f"pg64 against {len(others)} other allocator set-ups: {len(analysis.results)} results"
     cautions = "".join(f'<p class="caution">{esc(text)}</p>' for text in analysis.cautions())
     parts = [controls(analysis)]
     if analysis.results and analysis.bases:

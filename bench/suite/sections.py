@@ -69,8 +69,8 @@ def summary(analysis):
         axis = charts.Axis.around([value for mean, _, _ in means.values() if mean.ratio
                                    for value in (mean.ratio, mean.low or 1, mean.high or 1)])
         rows = [f'<div class="row extra scale-row"><span></span>{charts.forest_scale(axis)}'
-                '<span class="soft">geometric mean</span><span class="soft">results better · not '
-                "told apart · worse</span></div>"]
+                '<span class="soft">geometric mean</span><span class="soft">better · not told '
+                "apart · worse</span></div>"]
         for name, (mean, count, possible) in means.items():
             found = analysis.verdicts(base, name)
             part = "" if count == possible else \
@@ -94,6 +94,12 @@ def summary(analysis):
             + key(analysis) + per_base(analysis, draw))
 
 
+def _between(estimate):
+    """The interval, unless it is too narrow to be seen in the digits shown."""
+    ends = [charts.ratio_text(end) for end in (estimate.low, estimate.high)]
+    return "" if ends[0] == ends[1] else f" <small>{ends[0]}–{ends[1]}</small>"
+
+
 def _named_list(analysis, base, variant, verdict):
     found = analysis.named(base, variant, verdict)
     if not found:
@@ -102,8 +108,7 @@ def _named_list(analysis, base, variant, verdict):
     for result, entries in found:
         tags = "".join(
             f'<span class="tag"><small>{SHORT[metric]}</small> <b>'
-            f"{charts.ratio_text(estimate.ratio)}</b> <small>"
-            f"{charts.ratio_text(estimate.low)}–{charts.ratio_text(estimate.high)}</small></span>"
+            f"{charts.ratio_text(estimate.ratio)}</b>{_between(estimate)}</span>"
             for metric, estimate in entries)
         items.append(f"<li><span>{esc(analysis.run.results[result].get('label', result))} "
                      f"<small>{esc(analysis.run.results[result].get('group', ''))}</small></span>"
