@@ -218,3 +218,10 @@ def pareto(points):
 def mean_of(ratios):
     """The plain geometric mean of positive ratios."""
     return math.exp(sum(math.log(ratio) for ratio in ratios) / len(ratios))
+
+
+def smoothed(logs, seed=SEED, resamples=RESAMPLES):
+    """Smoothed resamples themselves, resamples × samples; for statistics other than medians."""
+    logs = numpy.asarray(logs, dtype=float)
+    drawn, noise = _drawn(len(logs), resamples, seed)
+    return logs[drawn] + noise * (logs.std(ddof=1) / math.sqrt(len(logs)))
