@@ -11,8 +11,10 @@
   day hits page faults more than arithmetic, and single ones would add their noise.
 - *worse* and *better* need both: a change of at least the minimal effect, and a p-value (Student's
   t on the bootstrapped error, which comparisons lend each other: noise.py) that passes
-  Benjamini-Hochberg at 5 % among all comparisons of the same kind of figure. So two runs of the same thing raise a false `worse` in at most 1 of 20
-  comparisons of runs, however many results they have.
+  Benjamini-Hochberg at 5 % among all comparisons of the same kind of figure. So of 40
+  comparisons of a program with itself about one has a false `worse` among its times, however many
+  results there are, provided that runs of the same thing differ by no more than the noise within
+  them. The interval is of one comparison alone and borrows nothing.
 - *same*: the interval lies within the minimal effect. *cannot tell*: none of these, which is what
   few rounds on a noisy machine give.
 - Faults are counts that repeat: medians are compared as they are, with a tolerance, without the
@@ -147,7 +149,7 @@ def _judge(changes, effect):
         elif math.log(change.high) <= limit and math.log(change.low) >= -limit:
             change.verdict = "same"
         else:
-            change.why = "the interval is wider than the minimal effect"
+            change.why = "too noisy"
 
 
 def compare(old, new, effect=MINIMAL_EFFECT, control=CONTROL, all_figures=False,

@@ -152,8 +152,8 @@ def pareto(analysis, path):
              for corners in (line, [(1, up.low), (1, up.high)], [(across.low, 1),
                                                                  (across.high, 1)])]
     labels = charts.place_labels(spots, box, lambda name: 5.6 * len(name) + 2,
-                                 [piece for corners in lines for piece in charts.line_boxes(corners)],
-                                 11)
+                                 [piece for corners in lines
+                                  for piece in charts.line_boxes(corners)], 11)
     back = axis.transData.inverted().transform
     for name, point in points.items():
         tint, best = _colour(analysis, name), name in front

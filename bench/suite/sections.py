@@ -350,8 +350,8 @@ round are a pair. A round in which one of the two failed is dropped.</p>
 <p><b>The ratio</b> is the median of the pairs' ratios: what drifts on the machine is in both samples
 of a pair and cancels, and one disturbed pair does not move a median. <b>The interval</b> (95 %) is a
 smoothed bootstrap over pairs, {pairs.RESAMPLES:,} resamples with a fixed seed. Simulated, it covers
-the truth in 93 to 97 % of the cases with 3 to 15 pairs. Fewer than {pairs.LEAST_PAIRS} pairs have no
-interval, and no verdict. <b>Better</b> and <b>worse</b> mean that the interval excludes 1; no
+the truth in 94 % of the cases with 7 pairs and in 91 to 96 % with 3 to 15. Fewer than
+{pairs.LEAST_PAIRS} pairs have no interval, and no verdict. <b>Better</b> and <b>worse</b> mean that the interval excludes 1; no
 correction is made for looking at many results, so a single small difference may be chance.</p>
 <p><b>The geometric mean</b> counts every result once; rounds of one workload are resampled together.
 It depends on what was chosen to be measured. Its interval is about 15 % wider than need be.</p>
