@@ -12,9 +12,9 @@ better (rates, coverage) are inverted for it.
   ratios does not change its meaning when it is turned over, either.
 - The *interval* (95 %) is a smoothed percentile bootstrap over pairs, of logarithms, with a fixed
   seed. The plain one is no good here: the median of few pairs takes few values, and its interval
-  covers the truth in 87 % of the cases with 7 pairs, in 74 % with 3. Each resampled value
-  gets normal noise of the pairs' standard deviation / sqrt(n), which makes the resampled variance
-  the unbiased one. With 3 and 4 pairs the percentiles are moved out by Student's t as well. Of 4,000
+  covers the truth in 87 % of the cases with 7 pairs, in 74 % with 3. Each resampled value gets
+  normal noise of the pairs' standard deviation / sqrt(n), which makes the resampled variance the
+  unbiased one. With 3 and 4 pairs the percentiles are moved out by Student's t as well. Of 4,000
   simulated data sets each that covers, with 3, 4, 5, 7 and 11 pairs, 91, 95, 94, 94 and 95 % for
   normal noise, 94 to 99 % with one sample in ten far off, and 90 to 95 % for skewed noise.
   tests/bench/report_pairs.py simulates it again.

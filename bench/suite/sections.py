@@ -345,19 +345,22 @@ def skips(analysis):
 METHOD = f"""
 <h2 id="method">How to read this</h2>
 <p><b>Ratios</b> are of costs: below 1 is better, everywhere on this page. Rates are turned into
-time per operation for it. Every round runs all variants in turn; the samples of two variants in one
-round are a pair. A round in which one of the two failed is dropped.</p>
-<p><b>The ratio</b> is the median of the pairs' ratios: what drifts on the machine is in both samples
-of a pair and cancels, and one disturbed pair does not move a median. <b>The interval</b> (95 %) is a
-smoothed bootstrap over pairs, {pairs.RESAMPLES:,} resamples with a fixed seed. Simulated, it covers
-the truth in 94 % of the cases with 7 pairs and in 91 to 96 % with 3 to 15. Fewer than
-{pairs.LEAST_PAIRS} pairs have no interval, and no verdict. <b>Better</b> and <b>worse</b> mean that the interval excludes 1; no
-correction is made for looking at many results, so a single small difference may be chance.</p>
-<p><b>The geometric mean</b> counts every result once; rounds of one workload are resampled together.
-It depends on what was chosen to be measured. Its interval is about 15 % wider than need be.</p>
-<p><b>glibc</b> is the C library's allocator on 4 KiB pages; <b>glibc64</b> is what a user has for free
-with <code>glibc.malloc.hugetlb=1</code>. <b>{CONTROL}</b> is pg64 with its advice off: what differs
-between it and pg64 is what the pages do; the rest is the allocator.</p>
+time per operation for it. Every round runs all variants in turn; the samples of two variants in
+one round are a pair. A round in which one of the two failed is dropped.</p>
+<p><b>The ratio</b> is the median of the pairs' ratios: what drifts on the machine is in both
+samples of a pair and cancels, and one disturbed pair does not move a median. <b>The interval</b>
+(95 %) is a smoothed bootstrap over pairs, {pairs.RESAMPLES:,} resamples with a fixed seed.
+Simulated, it covers the truth in 94 % of the cases with 7 pairs and in 91 to 96 % with 3 to 15.
+Fewer than {pairs.LEAST_PAIRS} pairs have no interval, and no verdict. <b>Better</b> and
+<b>worse</b> mean that the interval excludes 1; no correction is made for looking at many results,
+so a single small difference may be chance.</p>
+<p><b>The geometric mean</b> counts every result once; rounds of one workload are resampled
+together. It depends on what was chosen to be measured. Its interval is about 15 % wider than need
+be.</p>
+<p><b>glibc</b> is the C library's allocator on 4 KiB pages; <b>glibc64</b> is what a user has for
+free with <code>glibc.malloc.hugetlb=1</code>. <b>{CONTROL}</b> is pg64 with its advice off: what
+differs between it and pg64 is what the pages do; the rest is the allocator.</p>
 <p><b>Memory</b> is PSS summed over all processes where it was taken, and else the peak RSS of the
-largest process. <b>Faults</b> are minor faults. Tail latencies are percentiles within a sample.</p>
+largest process. <b>Faults</b> are minor faults. Tail latencies are percentiles within a
+sample.</p>
 """

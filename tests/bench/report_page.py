@@ -252,7 +252,7 @@ class Browser(unittest.TestCase):
     def tearDownClass(cls):
         shutil.rmtree(cls.folder, ignore_errors=True)
 
-    def chromium(self, *words):
+    def chromium(self, *words, page_path=None):
         profile = tempfile.mkdtemp(dir=self.folder)
         environment = {**pg64test.clean_environment(), "HOME": profile}
         said = subprocess.run(
@@ -260,7 +260,7 @@ class Browser(unittest.TestCase):
              "--disable-background-networking", "--disable-component-update", "--no-first-run",
              "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}",
              "--enable-logging=stderr", "--v=0", "--hide-scrollbars",
-             "--virtual-time-budget=4000", *words, "file://" + self.page],
+             "--virtual-time-budget=4000", *words, "file://" + (page_path or self.page)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, timeout=TIMEOUT_S,
             check=False)
         complaints = [line for line in said.stderr.decode("utf-8", "replace").splitlines()
@@ -281,6 +281,26 @@ class Browser(unittest.TestCase):
         # Each result with 14 variants against each of two baselines, and the summary.
         self.assertEqual(dom.count('class="row title"'), 40 * 2)
         self.assertGreaterEqual(len(re.findall(r'<svg class="plot f-', dom)), 40 * 14 * 2)
+
+    def test_buttons(self):
+        """Another baseline, and a table sorted by numbers, downwards at the second click."""
+        with open(self.page, encoding="utf-8") as file:
+            text = file.read()
+        clicks = """<script>addEventListener("load", () => {
+            document.querySelector(".controls button[data-base=glibc64]").click();
+            const head = document.querySelectorAll("table:not(.matrix) th[data-sort=number]")[1];
+            head.click(); head.click();
+            const cells = head.closest("table").tBodies[0].rows;
+            document.title = Array.from(cells, row => row.cells[3].dataset.value).join(" ");
+        });</script>"""
+        path = os.path.join(self.folder, "clicks.html")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text.replace("</body>", clicks + "</body>"))
+        dom = self.chromium("--dump-dom", page_path=path)
+        self.assertIn('data-base="glibc64"', re.search(r"<html[^>]*>", dom).group(0))
+        self.assertEqual(dom.count('aria-sort="descending">'), 1)
+        order = [float(word) for word in re.search("<title>(.*)</title>", dom).group(1).split()]
+        self.assertEqual((len(order), order), (8 * 15, sorted(order, reverse=True)))
 
     def shot(self, *words, width=1200, height=1600):
         path = os.path.join(self.folder, "shot.png")
