@@ -7,11 +7,11 @@ import pairs
 # What is compared, in this order: key, heading, the figures of which a result's first one counts.
 # An empty tuple is the result's primary figure.
 METRICS = {
-    "time": ("time, or time per operation", ()),
-    "faults": ("minor faults", ("minor_faults",)),
-    "memory": ("memory (PSS of all processes, or else peak RSS)", ("pss_bytes", "rss_bytes")),
-    "p99": ("latency, 99th percentile", ("p99_s",)),
-    "p999": ("latency, 99.9th percentile", ("p999_s",)),
+    "time": ("Time, or time per operation", ()),
+    "faults": ("Minor faults", ("minor_faults",)),
+    "memory": ("Memory (PSS of all processes, or else peak RSS)", ("pss_bytes", "rss_bytes")),
+    "p99": ("Latency, 99th percentile", ("p99_s",)),
+    "p999": ("Latency, 99.9th percentile", ("p999_s",)),
 }
 # Faults and memory repeat so exactly that nothing is too small to be told apart; less is not named.
 NAMED = {"time": 0.0, "p99": 0.0, "p999": 0.0, "faults": 0.01, "memory": 0.01}

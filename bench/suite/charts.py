@@ -10,7 +10,8 @@ import math
 import pairs
 
 FAMILIES = ("glibc", "mimalloc", "jemalloc", "tcmalloc", "pg64")
-# Steps of axes, from fine to coarse; the finest that is not crowded is taken.
+# Steps of axes, from fine to coarse; the finest that is not crowded is taken. Even steps are for
+# short axes: on a long one they would leave its left half without a number.
 LINEAR = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)
 CYCLES = ((1, 1.5, 2, 3, 4, 6, 8), (1, 2, 4, 7), (1, 2, 5), (1, 3), (1,))
 # The mark tells the kernel's setting, the colour the family.
@@ -62,7 +63,7 @@ class Axis:
         return (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
 
     def _candidates(self):
-        for step in LINEAR:
+        for step in LINEAR if self.high < 3 * self.low else ():
             if (self.high - self.low) / step < 40:
                 first = math.ceil(self.low / step - 1e-9)
                 yield [round(k * step, 4) for k in range(first, int(self.high / step) + 1) if k]
@@ -94,19 +95,19 @@ def _grid(axis):
         for tick in axis.ticks for x in [percent(axis.share(tick))])
 
 
-def forest_scale(axis):
-    """The head of a forest: numbers of the axis, and which side is which."""
-    labels = "".join(f'<text x="{percent(axis.share(tick))}" y="28" text-anchor="middle">'
-                     f"{tick_text(tick)}</text>" for tick in axis.ticks)
+def forest_scale(axis, sides=True):
+    """Numbers of a forest's axis; with `sides`, which side is which above them."""
+    height = 34 if sides else 16
+    parts = [f'<text x="{percent(axis.share(tick))}" y="{height - 5}" text-anchor="middle">'
+             f"{tick_text(tick)}</text>" for tick in axis.ticks]
     one = axis.share(1)
-    sides = ""
-    if one > 0.2:
-        sides += f'<text class="side" x="{percent(one - 0.015)}" y="12" text-anchor="end">' \
-                 "← better</text>"
-    if one < 0.8:
-        sides += f'<text class="side" x="{percent(one + 0.015)}" y="12">worse →</text>'
-    return f'<svg class="plot scale" width="100%" height="34" aria-hidden="true">{sides}' \
-           f"{labels}</svg>"
+    if sides and one > 0.2:
+        parts.append(f'<text class="side" x="{percent(one - 0.015)}" y="12" text-anchor="end">'
+                     "← better</text>")
+    if sides and one < 0.8:
+        parts.append(f'<text class="side" x="{percent(one + 0.015)}" y="12">worse →</text>')
+    return f'<svg class="plot scale" width="100%" height="{height}" aria-hidden="true">' \
+           f'{"".join(parts)}</svg>'
 
 
 def forest_mark(axis, estimate, family):

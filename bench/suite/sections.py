@@ -9,6 +9,8 @@ from analysis import CONTROL, METRICS
 from charts import esc
 
 SHORT = {"time": "time", "faults": "faults", "memory": "memory", "p99": "p99", "p999": "p99.9"}
+# With more variants than this, the numbers of an axis are repeated for each result.
+SCALE_AGAIN = 8
 WORD = {"same": "not told apart", "better": "better", "worse": "worse", "none": "no interval"}
 
 
@@ -186,13 +188,15 @@ def _cell(estimate, exact):
     if not told:
         return f'<td class="s" title="{hint}">{text}</td>'
     depth = min(abs(math.log2(max(estimate.ratio, 1e-3))), 2) / 2
-    return f'<td class="{estimate.verdict[0]}" style="--a:{0.12 + 0.6 * depth:.2f}" ' \
+    return f'<td class="{estimate.verdict[0]}" style="--a:{0.2 + 0.55 * depth:.2f}" ' \
            f'title="{hint}">{text}</td>'
 
 
 def _matrix(analysis, metric, base):
     """One table: results by variants."""
-    others = [name for name in analysis.variants if name != base]
+    # pg64 first: that is what a narrow screen shows without being moved.
+    others = sorted((name for name in analysis.variants if name != base),
+                    key=lambda name: name not in analysis.ours())
     head = "".join(f'<th class="{family_class(analysis, name)}">{esc(name)}</th>'
                    for name in others)
     rows, exact = [], metric in ("faults", "memory")
@@ -219,7 +223,7 @@ def matrices(analysis):
              "better. Coloured where the interval excludes 1 (faults and memory: and by 1 % or "
              "more); bold on orange is worse.</p>"]
     for metric in analysis.metrics():
-        parts.append(f"<h3>{esc(METRICS[metric][0].capitalize())}</h3>" + per_base(
+        parts.append(f"<h3>{esc(METRICS[metric][0])}</h3>" + per_base(
             analysis, lambda base, metric=metric: _matrix(analysis, metric, base)))
     return "".join(parts)
 
@@ -235,9 +239,8 @@ def forests(analysis, group):
         axis = charts.Axis.around([value for estimate in every for value in (
             estimate.ratio, max(estimate.low or 1, estimate.ratio / 1.3),
             min(estimate.high or 1, estimate.ratio * 1.3))])
-        rows = [f'<div class="row scale-row"><span></span>{charts.forest_scale(axis)}'
-                "<span></span></div>"]
-        for result in members:
+        rows = []
+        for place, result in enumerate(members):
             figure = run.figures.get(run.primary(result), {})
             middle = results.spread(run.values(result, base, run.primary(result)))
             absolute = quantity(middle[0], figure.get("unit")) if middle else "not measured"
@@ -245,6 +248,9 @@ def forests(analysis, group):
                         f"{esc(run.results[result].get('label', result))} <small>"
                         f"{esc(figure.get('label', run.primary(result)))}; {esc(base)}: {absolute}"
                         "</small></span><span></span></div>")
+            if not place or len(analysis.variants) > SCALE_AGAIN:
+                rows.append(f'<div class="row scale-row"><span></span>'
+                            f"{charts.forest_scale(axis, not place)}<span></span></div>")
             for name in analysis.variants:
                 if name == base:
                     continue
