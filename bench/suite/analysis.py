@@ -145,8 +145,8 @@ class Analysis:
         if not self.results:
             found.append("This result has no good sample.")
         elif most < pairs.LEAST_PAIRS:
-            found.append(f"Only {most} round(s): no intervals, so nothing here tells a gain or a "
-                         f"loss from noise.")
+            found.append(f"Only {most} round{'s' if most > 1 else ''}: no intervals, so nothing "
+                         "here tells a gain or a loss from noise.")
         elif least < FEW_ROUNDS:
             found.append(f"Some numbers rest on {least} rounds only: a first look, with wide "
                          f"intervals. bench/run --full gives more.")

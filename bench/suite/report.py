@@ -38,8 +38,8 @@ def facts(run):
         "versions": ", ".join(f"{name} {version}"
                               for name, version in (data.get("versions") or {}).items()) or "?",
         "measured": f"{data.get('started', '?')} to {data.get('ended') or '(not finished)'}; "
-                    f"level {data.get('level', '?')}; {done} good rounds of "
-                    f"{data.get('rounds', '?')} for each number",
+                    f"level {data.get('level', '?')}; {done} of "
+                    f"{data.get('rounds', '?')} rounds good, for each number",
     }
     rows = "".join(f"<dt>{esc(name)}</dt><dd>{esc(text)}</dd>" for name, text in shown.items())
     command = shlex.join(str(word) for word in data.get("command") or ["?"])

@@ -105,7 +105,10 @@ def _between(estimate):
 def _named_list(analysis, base, variant, verdict):
     found = analysis.named(base, variant, verdict)
     if not found:
-        return "<p class=\"soft\">In nothing that was measured.</p>"
+        verdicts = analysis.verdicts(base, variant)
+        told = any(verdicts[name] for name in ("better", "same", "worse"))
+        return '<p class="soft">' + ("In nothing that was measured." if told else
+                                     "It cannot be told: there are no intervals.") + "</p>"
     items = []
     for result, entries in found:
         tags = "".join(
