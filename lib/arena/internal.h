@@ -55,6 +55,28 @@ void pg64_arena_release(struct arena *a);
  */
 int pg64_arena_decommit(struct arena *a, size_t first, size_t count, bool discard);
 
+/* commit.c: the pages of an arena. All with the lock held. */
+
+/** Make the arena accessible up to @end, bytes from its start, and a bit more. 0 or -errno. */
+int pg64_arena_grow(struct arena *a, size_t end);
+/** Purge granules. 0, or -errno: zero is promised (@discard), and some may hold old data. */
+int pg64_arena_purge(struct arena *a, size_t first, size_t count, bool discard);
+
+/* stretch.c: PMD-size pieces. */
+
+/** Is collapsing what this arena's memory needs now? Lock held. */
+bool pg64_stretch_wanted(const struct arena *a);
+/**
+ * Collapse the stretches that [start, end) is in, if their time has come. @granules: how many come
+ * into use; @whole: only stretches all of which is in use. No lock held.
+ */
+void pg64_stretch_collapse(char *start, char *end, size_t granules, bool whole);
+/**
+ * Part of collapsed stretch @s is not needed any more: granules, @touched of them. 0 or -errno as
+ * pg64_arena_purge(). Lock held.
+ */
+int pg64_stretch_purge(struct arena *a, size_t s, size_t touched, bool discard);
+
 /**
  * Collapse the whole stretches inside [start, end) that are committed, if the heap is at the size
  * for it. No lock held; the range may have been freed meanwhile.
