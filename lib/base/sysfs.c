@@ -22,6 +22,21 @@ void pg64_sysfs_root(const char *root)
 	sysfs_root = root;
 }
 
+static int full_path(char *full, size_t size, const char *path)
+{
+	int len = pg64_snprintf(full, size, "%s%s", sysfs_root ? sysfs_root : "", path);
+
+	return (size_t)len >= size ? -ENAMETOOLONG : 0;
+}
+
+int pg64_sysfs_lines(struct pg64_lines *lines, const char *path)
+{
+	char full[PATH_BYTES];
+	int ret = full_path(full, sizeof(full), path);
+
+	return ret < 0 ? ret : pg64_lines_open(lines, full);
+}
+
 int pg64_sysfs_read(const char *path, char *buf, size_t size)
 {
 	char full[PATH_BYTES];
@@ -31,10 +46,9 @@ int pg64_sysfs_read(const char *path, char *buf, size_t size)
 	if (size == 0)
 		return -EINVAL;
 	buf[0] = '\0';
-	len = pg64_snprintf(full, sizeof(full), "%s%s", sysfs_root ? sysfs_root : "", path);
-	if ((size_t)len >= sizeof(full))
-		return -ENAMETOOLONG;
-
+	fd = full_path(full, sizeof(full), path);
+	if (fd < 0)
+		return fd;
 	fd = pg64_sys_open(full, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return fd;

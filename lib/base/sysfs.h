@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lines.h"
+
 /** Where THP's knobs are. */
 #define PG64_SYSFS_THP "/sys/kernel/mm/transparent_hugepage"
 
@@ -20,6 +22,9 @@ void pg64_sysfs_root(const char *root);
 
 /** Read up to @size - 1 bytes, NUL-terminated, trailing newline cut. Length, or -errno. */
 int pg64_sysfs_read(const char *path, char *buf, size_t size);
+
+/** pg64_lines_open() under the root. */
+int pg64_sysfs_lines(struct pg64_lines *lines, const char *path);
 
 /** Read a decimal number. 0 or -errno (-EINVAL: not a number). */
 int pg64_sysfs_read_u64(const char *path, uint64_t *value);
