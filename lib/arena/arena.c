@@ -37,6 +37,8 @@ void pg64_arena_init(const struct pg64_config *config)
 	st->next_bytes = FIRST_BYTES;
 	st->heap_min = config->heap_min;
 	st->collapse_min = config->collapse_min;
+	st->pmd_min = config->pmd == PG64_PMD_AUTO ? config->pmd_min : SIZE_MAX;
+	pg64_promote_reset(0);
 	/*
 	 * Under RLIMIT_AS address space is a resource that the program budgets: take an eighth of
 	 * it at a time.
@@ -177,6 +179,7 @@ static struct arena *arena_new(struct pg64_arena_state *st, size_t need)
 	/* These have one bit for many granules, so one map's room is enough for both. */
 	a->collapsed = meta + 2 * words;
 	a->busy = a->collapsed + words / 2;
+	a->aged = a->busy + words / 4;
 	a->fenced = 0;
 	a->asked = false;
 	__atomic_store_n(&a->frontier, 0, __ATOMIC_RELAXED);
@@ -347,8 +350,11 @@ void pg64_arena_after_fork(bool child)
 {
 	struct pg64_arena_state *st = &pg64_arenas;
 
-	if (child)
+	if (child) {
 		forget_busy(st);
+		/* It may be about to exec, and what it shares with its parent is not for it. */
+		pg64_promote_reset(1000000000);
+	}
 	pg64_ahead_after_fork();
 	pg64_unlock_after_fork(&st->lock);
 }

@@ -43,6 +43,26 @@ void pg64_span_will_fill(void *addr, size_t len);
  */
 void pg64_span_decommit(void *addr, size_t len);
 
+/* The heap is at the size for promotion. */
+extern bool pg64_promote_watch __attribute__((visibility("hidden")));
+
+/**
+ * Time to look for a stretch to promote? Cheap: to be asked often, whenever the engine is at rest.
+ */
+static inline bool pg64_promote_due(void)
+{
+	static __thread uint8_t calls;
+
+	return pg64_unlikely(__atomic_load_n(&pg64_promote_watch, __ATOMIC_RELAXED)) &&
+	       pg64_unlikely(calls++ % 64 == 0);
+}
+
+/**
+ * Promote at most one stretch of the heap that is dense and old, if it is time for one: promotion
+ * takes no more than a sixteenth of the time. Takes up to milliseconds when it does something.
+ */
+void pg64_promote_step(void);
+
 /** Sums over all arenas, bytes. */
 void pg64_arena_totals(
 	uint64_t *reserved, uint64_t *committed, uint64_t *advised, uint64_t *collapsed);

@@ -110,7 +110,7 @@ static int make_accessible(struct arena *a, size_t first, size_t count)
 	return 0;
 }
 
-static void fence(struct arena *a)
+void pg64_arena_fence(struct arena *a)
 {
 	if (a->fenced >= a->frontier || !pg64_page_needs_fence(PG64_MEM_HEAP))
 		return;
@@ -126,14 +126,14 @@ static void choose_pages(struct arena *a)
 		pg64_page_backend(PG64_MEM_HEAP);
 		if (pg64_page_needs_fence(PG64_MEM_HEAP) && !pg64_arenas.exact)
 			pg64_page_touch_apart(a->start, a->frontier);
-		fence(a);
+		pg64_arena_fence(a);
 		enum pg64_backend got =
 			pg64_page_advise(a->start, a->granules * PG64_GRANULE, PG64_MEM_HEAP);
 		__atomic_store_n(&a->advised,
 			got == PG64_BACKEND_PATCHED || got == PG64_BACKEND_MTHP, __ATOMIC_RELAXED);
 	}
 	if (a->advised)
-		fence(a);
+		pg64_arena_fence(a);
 }
 
 /* Map a run of granules anew: it reads as zero, and no limit counts it if @prot is PROT_NONE. */
@@ -197,6 +197,8 @@ int pg64_span_commit(void *addr, size_t len)
 								     : PG64_C_heap_base_bytes,
 			bytes);
 		collapse = pg64_stretch_wanted(a);
+		if (pg64_unlikely(st->committed_bytes > st->pmd_min) && !pg64_promote_watch)
+			__atomic_store_n(&pg64_promote_watch, true, __ATOMIC_RELAXED);
 	}
 	pg64_unlock(&st->lock);
 	if (pg64_growth_watched() && bytes)
@@ -234,6 +236,8 @@ int pg64_arena_decommit(struct arena *a, size_t first, size_t count, bool discar
 
 	pg64_ahead_forget(a->start + first * PG64_GRANULE, count * PG64_GRANULE);
 	pg64_bits_clear(a->committed, first, count);
+	pg64_bits_clear(
+		a->aged, first / per_stretch, (end - 1) / per_stretch - first / per_stretch + 1);
 	__atomic_fetch_sub(&st->committed_bytes, was, __ATOMIC_RELAXED);
 	pg64_count_add(PG64_C_heap_decommit_bytes, was);
 	if (end > accessible)

@@ -24,6 +24,7 @@ struct arena {
 	uint64_t *committed; /* granules in use by the engine */
 	uint64_t *collapsed; /* PMD-size stretches that were collapsed and not purged since */
 	uint64_t *busy; /* of these, the ones that a thread is collapsing now, without the lock */
+	uint64_t *aged; /* stretches that were in use whole at the last scan, and ever since */
 };
 
 struct pg64_arena_state {
@@ -34,7 +35,7 @@ struct pg64_arena_state {
 	bool exact; /* commit exactly what is in use: a limit counts accessible memory */
 	size_t arena_bytes; /* the largest reservation made ahead of need */
 	size_t next_bytes; /* the next one; doubles up to arena_bytes */
-	size_t heap_min, collapse_min;
+	size_t heap_min, collapse_min, pmd_min;
 	uint64_t next_hint;
 	uint64_t committed_bytes;
 	uint64_t collapsed_stretches;
@@ -61,6 +62,8 @@ int pg64_arena_decommit(struct arena *a, size_t first, size_t count, bool discar
 int pg64_arena_grow(struct arena *a, size_t end);
 /** Purge granules. 0, or -errno: zero is promised (@discard), and some may hold old data. */
 int pg64_arena_purge(struct arena *a, size_t first, size_t count, bool discard);
+/** Draw the fences that what is accessible needs and does not have yet. */
+void pg64_arena_fence(struct arena *a);
 
 /* stretch.c: PMD-size pieces. */
 
@@ -72,6 +75,12 @@ bool pg64_stretch_wanted(const struct arena *a);
  */
 void pg64_stretch_collapse(char *start, char *end, size_t granules, bool whole);
 /**
+ * Take @stretch for promotion, if it is in use whole, and settle it: @done, it is a PMD-size page.
+ * The lock is held for taking, not for settling.
+ */
+bool pg64_stretch_take(struct arena *a, size_t s);
+void pg64_stretch_settle(char *stretch, bool done);
+/**
  * Part of collapsed stretch @s is not needed any more: granules, @touched of them. 0 or -errno as
  * pg64_arena_purge(). Lock held.
  */
@@ -82,6 +91,11 @@ int pg64_stretch_purge(struct arena *a, size_t s, size_t touched, bool discard);
  * for it. No lock held; the range may have been freed meanwhile.
  */
 void pg64_arena_collapse(char *start, char *end);
+
+/* promote.c: stretches that are dense and old. */
+
+/** Begin anew, and not before @wait_ns from now. Lock held, or no other thread there yet. */
+void pg64_promote_reset(uint64_t wait_ns);
 
 /* ahead.c: large blocks that are being filled from their start. */
 

@@ -38,10 +38,17 @@ static void forget_collapsed(struct arena *a, size_t s)
 	__atomic_fetch_sub(&pg64_arenas.collapsed_stretches, 1, __ATOMIC_RELAXED);
 }
 
+/* What is touched next in stretch @s must not bring a PMD-size page by itself. */
+static void fence_again(const struct arena *a, size_t s)
+{
+	if (a->advised && pg64_page_needs_fence(PG64_MEM_HEAP))
+		pg64_page_fence(a->start + s * pg64_pmd_bytes(), pg64_pmd_bytes());
+}
+
 /*
  * Part of collapsed stretch @s is not needed any more. A whole stretch goes back at once. Else
  * taking a part away would leave the rest of the 2 MiB page allocated behind an unmapped piece, so:
- * hold the part while less than half is free, then split the page knowingly and give back all that
+ * hold the part while little is free, then split the page knowingly and give back all that
  * is free. A stretch that is being collapsed is left to settle().
  */
 int pg64_stretch_purge(struct arena *a, size_t s, size_t touched, bool discard)
@@ -49,8 +56,10 @@ int pg64_stretch_purge(struct arena *a, size_t s, size_t touched, bool discard)
 	size_t per_stretch = pg64_pmd_bytes() / PG64_GRANULE, first = s * per_stretch;
 	size_t in_use = pg64_bits_count(a->committed, first, per_stretch);
 	bool busy = pg64_bit(a->busy, s);
+	/* What goes to base pages costs less where advice can bring 64 KiB pages again. */
+	size_t enough = a->advised ? per_stretch - per_stretch / 4 : per_stretch / 2;
 
-	if ((busy || in_use > per_stretch / 2) && !discard) {
+	if ((busy || in_use > enough) && !discard) {
 		pg64_count_add(PG64_C_collapse_held_bytes, touched * PG64_GRANULE);
 		return 0;
 	}
@@ -59,8 +68,10 @@ int pg64_stretch_purge(struct arena *a, size_t s, size_t touched, bool discard)
 		pg64_count(PG64_C_collapse_split);
 	}
 	int ret = purge_uncommitted(a, first, per_stretch);
-	if (!busy)
+	if (!busy) {
 		forget_collapsed(a, s);
+		fence_again(a, s);
+	}
 	return ret;
 }
 
@@ -68,8 +79,16 @@ int pg64_stretch_purge(struct arena *a, size_t s, size_t touched, bool discard)
 bool pg64_stretch_wanted(const struct arena *a)
 {
 	struct pg64_arena_state *st = &pg64_arenas;
+	size_t min = a->advised ? st->pmd_min : st->collapse_min;
 
-	return a->asked && !a->advised && !st->exact && st->committed_bytes > st->collapse_min;
+	return a->asked && !st->exact && st->committed_bytes > min;
+}
+
+static void mark_claimed(struct arena *a, size_t s)
+{
+	pg64_bits_set(a->collapsed, s, 1);
+	pg64_bits_set(a->busy, s, 1);
+	__atomic_fetch_add(&pg64_arenas.collapsed_stretches, 1, __ATOMIC_RELAXED);
 }
 
 /*
@@ -92,11 +111,26 @@ static bool claim_stretch(struct arena *a, size_t s, size_t granules, bool whole
 		whole = true;
 	if (in_use < (whole ? per_stretch : 1))
 		return false;
+	/* What has been in use for a while is on 64 KiB pages; it is for promote.c to look at. */
+	if (a->advised && !whole && in_use > granules)
+		return false;
 	if (end * PG64_GRANULE > a->frontier && pg64_arena_grow(a, end * PG64_GRANULE) < 0)
 		return false;
-	pg64_bits_set(a->collapsed, s, 1);
-	pg64_bits_set(a->busy, s, 1);
-	__atomic_fetch_add(&pg64_arenas.collapsed_stretches, 1, __ATOMIC_RELAXED);
+	/* All of it now, or the fences of what is new would come after the page and cut it. */
+	if (a->advised)
+		pg64_arena_fence(a);
+	mark_claimed(a, s);
+	return true;
+}
+
+bool pg64_stretch_take(struct arena *a, size_t s)
+{
+	size_t per_stretch = pg64_pmd_bytes() / PG64_GRANULE;
+
+	if (pg64_bit(a->collapsed, s) ||
+		pg64_bits_count(a->committed, s * per_stretch, per_stretch) < per_stretch)
+		return false;
+	mark_claimed(a, s);
 	return true;
 }
 
@@ -110,8 +144,8 @@ static bool claim(char *stretch, size_t granules, bool whole)
 	return claimed;
 }
 
-/* The stretch was claimed, and collapsing it is over. A busy stretch keeps its arena there. */
-static void settle(char *stretch, bool done)
+/* A busy stretch keeps its arena there. */
+void pg64_stretch_settle(char *stretch, bool done)
 {
 	size_t per_stretch = pg64_pmd_bytes() / PG64_GRANULE;
 
@@ -124,6 +158,8 @@ static void settle(char *stretch, bool done)
 		return;
 	}
 	pg64_bits_clear(a->busy, s, 1);
+	if (!done)
+		pg64_bits_clear(a->aged, s, 1);
 	if (pg64_bits_none(a->committed, s * per_stretch, per_stretch)) {
 		/* Freed meanwhile. */
 		pg64_stretch_purge(a, s, 0, true);
@@ -142,7 +178,7 @@ void pg64_stretch_collapse(char *start, char *end, size_t granules, bool whole)
 	for (char *p = (char *)pg64_align_down((uintptr_t)start, pmd); p < end; p += pmd)
 		/* Not under the lock: clearing 2 MiB takes its time, and the stretch is ours. */
 		if (claim(p, granules, whole))
-			settle(p, pg64_page_populate(p, pmd));
+			pg64_stretch_settle(p, pg64_page_populate(p, pmd));
 }
 
 void pg64_arena_collapse(char *start, char *end)

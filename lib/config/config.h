@@ -8,7 +8,7 @@
 
 #include "base/base.h"
 
-enum pg64_pmd { PG64_PMD_OFF, PG64_PMD_ALLOW };
+enum pg64_pmd { PG64_PMD_OFF, PG64_PMD_ALLOW, PG64_PMD_AUTO };
 enum pg64_format { PG64_FORMAT_TEXT, PG64_FORMAT_JSON, PG64_FORMAT_OPENMETRICS };
 
 /* C types of the option types of options.def. */

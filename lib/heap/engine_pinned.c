@@ -200,6 +200,8 @@ static PG64_COLD void *try_again(mi_heap_t *heap, size_t size, bool zero, size_t
  */
 void *_mi_malloc_generic(mi_heap_t *heap, size_t size, bool zero, size_t huge_align)
 {
+	if (pg64_promote_due())
+		pg64_promote_step();
 	if (pg64_growth_watched())
 		return malloc_and_tell(heap, size, zero, huge_align);
 	void *block = generic_malloc(heap, size, zero, huge_align);

@@ -11,8 +11,6 @@
 #include "base/counters.h"
 #include "page/probe.h"
 
-#define PG64_MADV_COLLAPSE 25
-
 static int collapse(char *addr, size_t len)
 {
 	const struct pg64_page_os *os = pg64_page_os();

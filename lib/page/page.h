@@ -16,6 +16,13 @@
 #include "base/base.h"
 #include "config/config.h"
 
+/** What pg64_page_os.look() sees of a range, bytes. */
+struct pg64_page_seen {
+	size_t present;
+	size_t shared; /* of these, pages that another process maps as well, as after fork() */
+	bool shared_known; /* false: @shared cannot be told here and is 0 */
+};
+
 /** The kernel, as this layer uses it. Calls return 0 (or an address) or -errno. */
 struct pg64_page_os {
 	void *(*mmap)(void *addr, size_t len, int prot, int flags, int fd, long offset);
@@ -29,6 +36,15 @@ struct pg64_page_os {
 	int (*vma_count)(const char *name);
 	/** Write the byte at @addr without changing it: a write fault on a real kernel. */
 	void (*touch)(char *addr);
+	/** What is there of at most one PMD-size stretch. */
+	int (*look)(void *addr, size_t len, struct pg64_page_seen *seen);
+	/**
+	 * Bytes that this process can use before the machine or a cgroup of its own runs out of
+	 * memory, as far as can be seen: UINT64_MAX where nothing can. Slow: it reads files.
+	 */
+	uint64_t (*room)(void);
+	/** A clock that never goes back. */
+	uint64_t (*now_ns)(void);
 };
 
 extern const struct pg64_page_os pg64_page_os_kernel;
@@ -95,13 +111,29 @@ enum pg64_backend pg64_page_advise(void *addr, size_t len, enum pg64_mem kind);
  */
 int pg64_page_advise_once(void *addr, size_t len, enum pg64_mem kind);
 
-/** Does the heap's backend want pg64_page_populate() for stretches as they are first committed? */
+/**
+ * Are stretches of the heap to be populated as they are first committed? By the heap's backend, or
+ * because PMD-size pages are made knowingly (pg64_page_promotes()).
+ */
 bool pg64_page_wants_populate(void);
 
 /**
  * Populate one whole stretch (see struct pg64_page_backend). true: it stands on large pages now.
  */
 bool pg64_page_populate(void *addr, size_t len);
+
+/**
+ * Are PMD-size pages made of stretches of the heap that the arenas know to be dense
+ * (PG64_PMD=auto), and has that not failed for good? No system call.
+ */
+bool pg64_page_promotes(void);
+
+/**
+ * Move one stretch that is in use, readable and writable, to a PMD-size page; its contents stay.
+ * Only if it is dense, no forked process has part of it and no memory limit is near. On success it
+ * has no fence any more: draw it again before memory of it is purged and used anew. true: done.
+ */
+bool pg64_page_promote(void *stretch);
 
 /**
  * Give the memory of whole granules back; they read as zero afterwards. 0 or -errno.

@@ -23,6 +23,16 @@ struct pg64_scratch {
 int pg64_scratch_map(struct pg64_scratch *scratch, enum pg64_mem kind);
 void pg64_scratch_unmap(struct pg64_scratch *scratch);
 
+#define PG64_MADV_COLLAPSE 25
+
+/* promote.c, for select.c. */
+
+/** Set the policy. */
+void pg64_promotion_init(bool wanted);
+bool pg64_promotion_on(void);
+/** Make a PMD-size page of an empty stretch that is about to be filled. true: done. */
+bool pg64_promotion_populate(char *stretch, size_t len);
+
 /** Linux >= 5.18: MADV_DONTNEED that takes locked memory too. */
 #define PG64_MADV_DONTNEED_LOCKED 24
 

@@ -7,7 +7,7 @@
 
 #include "base/counters.h"
 #include "base/fmt.h"
-#include "page/page.h"
+#include "page/probe.h"
 
 /* Consecutive failures, of those that may pass, after which collapsing is not tried any more. */
 #define COLLAPSE_FAILURES_MAX 64
@@ -45,6 +45,7 @@ void pg64_page_init(const struct pg64_config *config)
 {
 	policy.forced = config->backend;
 	policy.pmd_allowed = config->pmd == PG64_PMD_ALLOW;
+	pg64_promotion_init(config->pmd == PG64_PMD_AUTO);
 }
 
 void pg64_page_reset(void)
@@ -186,9 +187,16 @@ int pg64_page_advise_once(void *addr, size_t len, enum pg64_mem kind)
 	return ret;
 }
 
+bool pg64_page_promotes(void)
+{
+	uint32_t chosen = state[PG64_MEM_HEAP].chosen;
+
+	return chosen != PG64_BACKEND_UNKNOWN && chosen != PG64_BACKEND_BASE && pg64_promotion_on();
+}
+
 bool pg64_page_wants_populate(void)
 {
-	return backends[pg64_page_backend(PG64_MEM_HEAP)]->populate != NULL;
+	return backends[pg64_page_backend(PG64_MEM_HEAP)]->populate || pg64_page_promotes();
 }
 
 bool pg64_page_populate(void *addr, size_t len)
@@ -196,7 +204,7 @@ bool pg64_page_populate(void *addr, size_t len)
 	enum pg64_backend id = pg64_page_backend(PG64_MEM_HEAP);
 
 	if (!backends[id]->populate)
-		return false;
+		return pg64_page_promotes() && pg64_promotion_populate(addr, len);
 	int ret = backends[id]->populate(addr, len);
 	if (ret == 0) {
 		collapse_failures = 0;

@@ -266,6 +266,7 @@ static int collapse(size_t first, size_t end)
 {
 	size_t per_pmd = pg64_pmd_bytes() / pg64_page_bytes();
 
+	fake.now_ns += fake.collapse_ns;
 	if (fake.collapse_lies)
 		return 0;
 	for (size_t s = pg64_align_up(first, per_pmd); s + per_pmd <= end; s += per_pmd) {
@@ -388,6 +389,32 @@ static void fake_touch(char *addr)
 	__atomic_fetch_or(addr, 0, __ATOMIC_RELAXED);
 }
 
+static int fake_look(void *addr, size_t len, struct pg64_page_seen *seen)
+{
+	size_t first, end;
+
+	fake.looks++;
+	if (fake.look_error)
+		return fake.look_error;
+	if (!range(addr, len, &first, &end) || missing(first, end, VMA_MAPPED))
+		return -ENOMEM;
+	*seen = (struct pg64_page_seen){.present = fake_present(addr, len),
+		.shared = fake.shared_unknown ? 0 : fake.shared,
+		.shared_known = !fake.shared_unknown};
+	return 0;
+}
+
+static uint64_t fake_room(void)
+{
+	fake.rooms++;
+	return fake.room;
+}
+
+static uint64_t fake_now_ns(void)
+{
+	return fake.now_ns;
+}
+
 static const struct pg64_page_os os = {
 	.mmap = fake_mmap,
 	.munmap = fake_munmap,
@@ -397,6 +424,9 @@ static const struct pg64_page_os os = {
 	.vma_name = fake_vma_name,
 	.vma_count = fake_vma_count,
 	.touch = fake_touch,
+	.look = fake_look,
+	.room = fake_room,
+	.now_ns = fake_now_ns,
 };
 
 void fake_reset(void)
@@ -412,8 +442,11 @@ void fake_reset(void)
 	madvise(pages, FAKE_SPACE / 4096 * sizeof(*pages), MADV_DONTNEED);
 	/* Mappings start at an odd place, as they do on a real kernel. */
 	next_free = 3;
-	fake = (struct fake_kernel){
-		.names = true, .space_limit = SIZE_MAX, .writable_limit = SIZE_MAX};
+	fake = (struct fake_kernel){.names = true,
+		.space_limit = SIZE_MAX,
+		.writable_limit = SIZE_MAX,
+		.room = UINT64_MAX,
+		.now_ns = 1000000000};
 	pg64_page_set_os(&os);
 }
 

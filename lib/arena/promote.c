@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Promotion of what is there: stretches that are dense, old and live, one at a time.
+ *
+ * A stretch is a candidate when all of it was in use at two scans that began SCAN_NS apart, and
+ * nothing of it was given back in between. Whether it is resident, and nobody else's, the page
+ * layer looks at (pg64_page_promote()). Steps are made by threads that allocate, when the engine
+ * is at rest; there is no thread of pg64's own, which programs would trip over: fork, seccomp,
+ * unshare(2) and limits on threads all ask for a program's own count.
+ *
+ * A step that does something makes the next one wait for fifteen times as long as it took.
+ */
+#include "arena/internal.h"
+#include "base/counters.h"
+#include "page/page.h"
+
+#define SCAN_NS 500000000
+#define SHARE 15
+
+/* Stretches looked at in one step: bounds the time that the lock is held. */
+#define LOOKS_MAX 512
+
+bool pg64_promote_watch;
+
+static struct {
+	uint32_t stepping; /* a thread is in a step */
+	uint64_t next_ns; /* no step before */
+	uint64_t scan_ns; /* when the last scan began */
+	size_t arena, stretch; /* where it goes on */
+} state;
+
+void pg64_promote_reset(uint64_t wait_ns)
+{
+	__atomic_store_n(&pg64_promote_watch, false, __ATOMIC_RELAXED);
+	__atomic_store_n(&state.stepping, 0, __ATOMIC_RELAXED);
+	state.next_ns = wait_ns ? pg64_page_os()->now_ns() + wait_ns : 0;
+	state.arena = state.stretch = 0;
+}
+
+/* Look at one stretch of the scan. Lock held. */
+static bool is_candidate(struct arena *a, size_t s)
+{
+	size_t per_stretch = pg64_pmd_bytes() / PG64_GRANULE;
+
+	if (pg64_bit(a->collapsed, s))
+		return false;
+	if (pg64_bits_count(a->committed, s * per_stretch, per_stretch) < per_stretch) {
+		pg64_bits_clear(a->aged, s, 1);
+		return false;
+	}
+	if (pg64_bit(a->aged, s))
+		return true;
+	pg64_bits_set(a->aged, s, 1);
+	return false;
+}
+
+/* Go on with the scan to the next candidate and take it; NULL: none found this time. Lock held. */
+static char *next_candidate(uint64_t now)
+{
+	struct pg64_arena_state *st = &pg64_arenas;
+	size_t pmd = pg64_pmd_bytes();
+
+	if (state.arena == 0 && state.stretch == 0)
+		state.scan_ns = now;
+	for (int looks = 0; looks < LOOKS_MAX; looks++) {
+		struct arena *a = &st->table[state.arena];
+
+		if (state.arena >= st->count) {
+			/* Round once. */
+			state.arena = state.stretch = 0;
+			state.next_ns = state.scan_ns + SCAN_NS;
+			return NULL;
+		}
+		if (!a->start || !a->asked || (state.stretch + 1) * pmd > a->frontier) {
+			state.arena++;
+			state.stretch = 0;
+			continue;
+		}
+		size_t s = state.stretch++;
+		if (is_candidate(a, s) && pg64_stretch_take(a, s))
+			return a->start + s * pmd;
+	}
+	return NULL;
+}
+
+static void step(uint64_t begin)
+{
+	struct pg64_arena_state *st = &pg64_arenas;
+	const struct pg64_page_os *os = pg64_page_os();
+	char *stretch = NULL;
+
+	pg64_lock(&st->lock);
+	if (!st->exact && st->committed_bytes > st->pmd_min)
+		stretch = next_candidate(begin);
+	else
+		state.next_ns = begin + SCAN_NS;
+	pg64_unlock(&st->lock);
+	if (!stretch)
+		return;
+	pg64_stretch_settle(stretch, pg64_page_promote(stretch));
+	uint64_t end = os->now_ns();
+	state.next_ns = end + SHARE * (end - begin);
+	pg64_count_add(PG64_C_promote_us, (end - begin) / 1000);
+}
+
+void pg64_promote_step(void)
+{
+	if (!pg64_page_promotes()) {
+		__atomic_store_n(&pg64_promote_watch, false, __ATOMIC_RELAXED);
+		return;
+	}
+	uint64_t now = pg64_page_os()->now_ns();
+	if (now < __atomic_load_n(&state.next_ns, __ATOMIC_RELAXED) ||
+		__atomic_exchange_n(&state.stepping, 1, __ATOMIC_ACQUIRE))
+		return;
+	/* Another thread may have made a step since. */
+	if (now >= state.next_ns)
+		step(now);
+	__atomic_store_n(&state.stepping, 0, __ATOMIC_RELEASE);
+}

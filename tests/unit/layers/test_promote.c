@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * PMD-size pages for what the arenas know to be dense: at birth in a heap that grows, and later
+ * for what is old; never where it would cost memory.
+ */
+#include <errno.h>
+
+#include "arena/internal.h"
+#include "arena_setup.h"
+#include "base/counters.h"
+
+#define STRETCH (pg64_pmd_bytes())
+#define MIN (32 * PG64_MIB)
+#define SECOND ((uint64_t)1000000000)
+
+static char *span;
+
+/* Use the span's next @len bytes as the engine does: commit and fill, granule by granule. */
+static void use(char *addr, size_t len)
+{
+	for (size_t at = 0; at < len; at += PG64_GRANULE) {
+		REQUIRE(pg64_span_commit(addr + at, PG64_GRANULE) == 0);
+		fake_write(addr + at, PG64_GRANULE, 7);
+	}
+}
+
+/* A heap of MIN bytes on 64 KiB pages, with the PMD size at a distribution's default or off. */
+static void begin_with(enum pg64_backend backend, bool pmd, enum pg64_pmd policy)
+{
+	struct pg64_config config = arenas(backend, 0, 0);
+
+	config.pmd = policy;
+	config.pmd_min = MIN;
+	config.collapse_min = SIZE_MAX;
+	fake.pmd = pmd;
+	pg64_page_init(&config);
+	pg64_page_reset();
+	pg64_arena_init(&config);
+	pg64_arenas.next_bytes = pg64_arenas.arena_bytes;
+	fake.collapse_ns = 1000000;
+	span = pg64_span_alloc(PG64_GIB, PG64_SEGMENT);
+	REQUIRE(span);
+	use(span, MIN);
+}
+
+static void begin(void)
+{
+	begin_with(PG64_BACKEND_MTHP, true, PG64_PMD_AUTO);
+}
+
+/* Stretches of [addr, addr + len) that are one PMD-size page. */
+static size_t promoted(const char *addr, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t s = 0; s < len; s += STRETCH)
+		n += fake_order(addr + s) == 9 && fake_present(addr + s, STRETCH) == STRETCH;
+	return n;
+}
+
+static bool keeps_its_contents(const char *addr, size_t len)
+{
+	for (size_t at = 0; at < len; at += 4096)
+		if (addr[at] != 7)
+			return false;
+	return true;
+}
+
+/* Time passes, and the program allocates now and then. */
+static void live(uint64_t ns)
+{
+	for (uint64_t end = fake.now_ns + ns; fake.now_ns < end; fake.now_ns += 1000000)
+		pg64_promote_step();
+}
+
+static void small_heap_stays(void)
+{
+	begin();
+	CHECK(!pg64_promote_watch);
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, MIN), 0);
+	CHECK_EQ(fake.advised[FAKE_COLLAPSE], 0);
+}
+
+/* Past the threshold what a growing heap commits is a PMD-size page from the start. */
+static void growth(void)
+{
+	begin();
+	use(span + MIN, PG64_GRANULE);
+	CHECK(pg64_promote_watch);
+	CHECK_EQ(promoted(span + MIN, STRETCH), 1);
+	unsigned int faults = fake.faults;
+	use(span + MIN, MIN);
+	CHECK_EQ(promoted(span + MIN, MIN), MIN / STRETCH);
+	CHECK_EQ(fake.faults - faults, MIN / STRETCH - 1);
+	/* One stretch ahead at most. */
+	CHECK_EQ(fake_present(span, PG64_GIB), 2 * MIN);
+	CHECK(keeps_its_contents(span, 2 * MIN));
+	CHECK_EQ(totals().collapsed, MIN);
+}
+
+/* What was there before comes later, when it has been seen twice. */
+static void old_and_dense(void)
+{
+	begin();
+	use(span + MIN, STRETCH);
+	pg64_promote_step();
+	CHECK_EQ(promoted(span, MIN), 0);
+	fake.now_ns += SECOND;
+	pg64_promote_step();
+	CHECK_EQ(promoted(span, MIN), 1);
+	live(2 * SECOND);
+	CHECK_EQ(promoted(span, MIN), MIN / STRETCH);
+	CHECK_EQ(pg64_counted(PG64_C_promote_ok), MIN / STRETCH);
+	CHECK_EQ(pg64_counted(PG64_C_promote_us), MIN / STRETCH * 1000);
+	CHECK(keeps_its_contents(span, MIN));
+	for (size_t s = 0; s < MIN; s += STRETCH)
+		CHECK(!fake_has_boundary(span + s, STRETCH));
+	/* Then there is nothing to do any more. */
+	unsigned int looks = fake.looks;
+	live(5 * SECOND);
+	CHECK_EQ(fake.looks, looks);
+}
+
+static void without_the_pmd_size(void)
+{
+	begin_with(PG64_BACKEND_MTHP, false, PG64_PMD_AUTO);
+	use(span + MIN, MIN);
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, 2 * MIN), 2 * MIN / STRETCH);
+}
+
+static void on_the_patched_kernel(void)
+{
+	begin_with(PG64_BACKEND_PATCHED, false, PG64_PMD_AUTO);
+	use(span + MIN, MIN);
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, 2 * MIN), 2 * MIN / STRETCH);
+}
+
+static void off_is_off(void)
+{
+	begin_with(PG64_BACKEND_MTHP, true, PG64_PMD_OFF);
+	use(span + MIN, MIN);
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, 2 * MIN), 0);
+	CHECK_EQ(fake.advised[FAKE_COLLAPSE], 0);
+}
+
+/* One sixteenth of the time, whatever it takes. */
+static void share_of_the_time(void)
+{
+	begin();
+	use(span + MIN, STRETCH);
+	pg64_promote_step();
+	fake.now_ns += SECOND;
+	fake.collapse_ns = 5000000;
+	uint64_t start = fake.now_ns;
+	live(SECOND / 2);
+	uint64_t spent = pg64_counted(PG64_C_promote_us) * 1000;
+	CHECK(spent > 0);
+	CHECK(spent <= (fake.now_ns - start) / 16 + fake.collapse_ns);
+}
+
+static void young_again_after_a_purge(void)
+{
+	begin();
+	use(span + MIN, STRETCH);
+	pg64_promote_step();
+	pg64_span_decommit(span, PG64_GRANULE);
+	use(span, PG64_GRANULE);
+	fake.now_ns += SECOND;
+	pg64_promote_step();
+	CHECK_EQ(promoted(span, STRETCH), 0);
+	CHECK_EQ(promoted(span + STRETCH, STRETCH), 1);
+	/* At its turn, then. */
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, STRETCH), 1);
+}
+
+/* In use by the engine is not in use by the program. */
+static void not_what_is_sparse(void)
+{
+	begin();
+	char *p = span + MIN + STRETCH;
+	use(span + MIN, STRETCH);
+	/* A block larger than what is populated at birth, hardly touched. */
+	REQUIRE(pg64_span_commit(p, 4 * STRETCH) == 0);
+	fake_write(p, STRETCH - STRETCH / 8, 7);
+	size_t present = fake_present(p, 4 * STRETCH);
+	live(5 * SECOND);
+	CHECK_EQ(promoted(p, 4 * STRETCH), 0);
+	CHECK_EQ(fake_present(p, 4 * STRETCH), present);
+	CHECK(pg64_counted(PG64_C_skip_promote_sparse) >= 4);
+	/* Nothing of it is forgotten: it is purged as if it had never been looked at. */
+	CHECK_EQ(totals().collapsed, MIN + STRETCH);
+	pg64_span_decommit(p, STRETCH);
+	CHECK_EQ(fake_present(p, STRETCH), 0);
+}
+
+static void not_what_is_shared(void)
+{
+	begin();
+	use(span + MIN, STRETCH);
+	fake.shared = 4096;
+	live(5 * SECOND);
+	CHECK_EQ(promoted(span, MIN), 0);
+	CHECK(pg64_counted(PG64_C_skip_promote_shared) > 0);
+	/* The child has ended. */
+	fake.shared = 0;
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, MIN), MIN / STRETCH);
+}
+
+static void where_sharing_cannot_be_seen(void)
+{
+	begin();
+	use(span + MIN, STRETCH);
+	fake.shared_unknown = true;
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, MIN), MIN / STRETCH);
+}
+
+static void where_sharing_cannot_be_seen_after_a_fork(void)
+{
+	begin();
+	use(span + MIN, STRETCH);
+	fake.shared_unknown = true;
+	pg64_count(PG64_C_forks);
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, MIN), 0);
+}
+
+static void not_near_a_limit(void)
+{
+	begin();
+	fake.room = 65 * PG64_MIB;
+	use(span + MIN, MIN);
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, 2 * MIN), 0);
+	CHECK(pg64_counted(PG64_C_skip_promote_room) > 0);
+	CHECK_EQ(pg64_counted(PG64_C_fail_promote), 0);
+	CHECK_EQ(pg64_counted(PG64_C_gate_promote_closed), 0);
+	/* What is skipped is on 64 KiB pages, behind its fences. */
+	CHECK_EQ(fake_order(span + MIN), 4);
+	for (size_t s = 0; s < 2 * MIN; s += STRETCH)
+		CHECK(fake_has_boundary(span + s, STRETCH));
+	fake.room = UINT64_MAX;
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, 2 * MIN), 2 * MIN / STRETCH);
+	/* The limits are not looked at each time. */
+	CHECK(fake.rooms < 60);
+}
+
+static void gives_up(void)
+{
+	begin_with(PG64_BACKEND_MTHP, false, PG64_PMD_AUTO);
+	fake.refuse[FAKE_COLLAPSE] = -EINVAL;
+	use(span + MIN, 8 * MIN);
+	live(20 * SECOND);
+	CHECK_EQ(promoted(span, 9 * MIN), 0);
+	CHECK_EQ(pg64_counted(PG64_C_fail_promote), 64);
+	CHECK_EQ(pg64_counted(PG64_C_gate_promote_closed), 1);
+	CHECK(!pg64_promote_watch);
+	CHECK_EQ(totals().collapsed, 0);
+	CHECK(keeps_its_contents(span, 9 * MIN));
+	/* Heap and backend are as they were. */
+	CHECK_EQ(pg64_page_backend(PG64_MEM_HEAP), PG64_BACKEND_MTHP);
+	CHECK_EQ(fake_order(span + 8 * MIN), 4);
+}
+
+/* What cannot be moved gets its fence back. */
+static void failure_leaves_fences(void)
+{
+	begin();
+	fake.refuse[FAKE_COLLAPSE] = -ENOMEM;
+	use(span + MIN, STRETCH);
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, MIN), 0);
+	CHECK(pg64_counted(PG64_C_fail_promote) > 0);
+	for (size_t s = 0; s < MIN; s += STRETCH)
+		CHECK(fake_has_boundary(span + s, STRETCH));
+	CHECK(keeps_its_contents(span, MIN));
+	fake.refuse[FAKE_COLLAPSE] = 0;
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, MIN), MIN / STRETCH);
+}
+
+/* Parts are held until a quarter is free; then the page is split, and nothing of it is lost. */
+static void purge_of_a_part(void)
+{
+	size_t quarter = STRETCH / 4;
+	char *p = span;
+
+	begin();
+	p = span + MIN;
+	use(p, STRETCH);
+	pg64_span_decommit(p, quarter - PG64_GRANULE);
+	CHECK_EQ(fake_present(p, STRETCH), STRETCH);
+	pg64_span_decommit(p + quarter - PG64_GRANULE, PG64_GRANULE);
+	CHECK_EQ(fake_present(p, STRETCH), STRETCH - quarter);
+	CHECK_EQ(fake_stranded(p, STRETCH), 0);
+	CHECK_EQ(fake.split, 1);
+	CHECK(keeps_its_contents(p + quarter, STRETCH - quarter));
+	/* A touch of what is free must not bring a PMD-size page by itself. */
+	CHECK(fake_has_boundary(p, STRETCH));
+	pg64_span_decommit(p, STRETCH);
+	CHECK_EQ(fake_present(p, STRETCH), 0);
+	CHECK_EQ(totals().collapsed, 0);
+}
+
+static void purge_of_all(void)
+{
+	begin();
+	use(span + MIN, 2 * STRETCH);
+	pg64_span_decommit(span + MIN, 2 * STRETCH);
+	CHECK_EQ(fake_present(span + MIN, 2 * STRETCH), 0);
+	CHECK_EQ(fake.split, 0);
+	CHECK(fake_has_boundary(span + MIN, STRETCH));
+	CHECK(fake_has_boundary(span + MIN + STRETCH, STRETCH));
+}
+
+static unsigned int intrusions;
+
+/* Another thread frees the stretch while it is being moved. */
+static void free_it(char *addr)
+{
+	if (!pg64_bit(pg64_arenas.table[0].busy, MIN / STRETCH) || intrusions++)
+		return;
+	CHECK(addr == span + MIN);
+	pg64_span_decommit(span + MIN, STRETCH);
+}
+
+static void freed_meanwhile(void)
+{
+	begin();
+	fake.in_touch = free_it;
+	REQUIRE(pg64_span_commit(span + MIN, PG64_GRANULE) == 0);
+	fake.in_touch = NULL;
+	CHECK(intrusions > 0);
+	CHECK_EQ(fake_present(span + MIN, STRETCH), 0);
+	CHECK_EQ(totals().collapsed, 0);
+	CHECK(fake_has_boundary(span + MIN, STRETCH));
+}
+
+static void children_wait(void)
+{
+	begin();
+	use(span + MIN, STRETCH);
+	pg64_promote_step();
+	fake.now_ns += SECOND;
+	pg64_arena_before_fork();
+	pg64_arena_after_fork(true);
+	CHECK(!pg64_promote_watch);
+	unsigned int looks = fake.looks;
+	live(SECOND / 2);
+	CHECK_EQ(fake.looks, looks);
+	live(2 * SECOND);
+	CHECK_EQ(promoted(span, MIN), MIN / STRETCH);
+}
+
+/* Under a limit of accessible memory nothing is made resident ahead of use. */
+static void not_in_exact_mode(void)
+{
+	begin();
+	pg64_arenas.exact = true;
+	use(span + MIN, MIN);
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, 2 * MIN), 0);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct test_case cases[] = {CASE(small_heap_stays), CASE(growth),
+		CASE(old_and_dense), CASE(without_the_pmd_size), CASE(on_the_patched_kernel),
+		CASE(off_is_off), CASE(share_of_the_time), CASE(young_again_after_a_purge),
+		CASE(not_what_is_sparse), CASE(not_what_is_shared),
+		CASE(where_sharing_cannot_be_seen), CASE(where_sharing_cannot_be_seen_after_a_fork),
+		CASE(not_near_a_limit), CASE(gives_up), CASE(failure_leaves_fences),
+		CASE(purge_of_a_part), CASE(purge_of_all), CASE(freed_meanwhile),
+		CASE(children_wait), CASE(not_in_exact_mode)};
+
+	return RUN_CASES(cases, argc, argv);
+}
