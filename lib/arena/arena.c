@@ -180,6 +180,7 @@ static struct arena *arena_new(struct pg64_arena_state *st, size_t need)
 	a->collapsed = meta + 2 * words;
 	a->busy = a->collapsed + words / 2;
 	a->aged = a->busy + words / 4;
+	a->held = a->aged + words / 8;
 	a->fenced = 0;
 	a->asked = false;
 	__atomic_store_n(&a->frontier, 0, __ATOMIC_RELAXED);

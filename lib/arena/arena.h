@@ -39,6 +39,21 @@ int pg64_span_commit(void *addr, size_t len);
 void pg64_span_will_fill(void *addr, size_t len);
 
 /**
+ * While true in a thread: what it commits is mostly room for alignment, which nobody will fill.
+ */
+extern __thread bool pg64_span_padded __attribute__((visibility("hidden")));
+
+/**
+ * What this thread's last pg64_span_commit() committed, if all of it reads as zero for sure: it was
+ * not in use before, and nothing of it was kept from an earlier use. Empty else.
+ */
+struct pg64_span_fresh {
+	const char *start, *end;
+};
+
+extern __thread struct pg64_span_fresh pg64_span_fresh __attribute__((visibility("hidden")));
+
+/**
  * The contents of [addr, addr + len) are not needed any more; reads zero or old data from now on.
  */
 void pg64_span_decommit(void *addr, size_t len);

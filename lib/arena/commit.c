@@ -159,15 +159,33 @@ int pg64_arena_purge(struct arena *a, size_t first, size_t count, bool discard)
 	char *addr = a->start + first * PG64_GRANULE;
 	size_t len = count * PG64_GRANULE;
 
-	if (pg64_page_purge(addr, len) == 0 || !discard)
+	if (pg64_page_purge(addr, len) == 0)
 		return 0;
+	if (!discard) {
+		pg64_arenas.unclean = true;
+		return 0;
+	}
 	if (map_anew(a, first, count, PROT_READ | PROT_WRITE) == 0)
 		return 0;
 	/* Clear it by hand. In exact mode not all of it need be accessible. */
 	int ret = pg64_page_os()->mprotect(addr, len, PROT_READ | PROT_WRITE);
 	if (ret == 0)
 		memset(addr, 0, len);
+	else
+		pg64_arenas.unclean = true;
 	return ret;
+}
+
+__thread bool pg64_span_padded;
+__thread struct pg64_span_fresh pg64_span_fresh;
+
+/* Lock held. */
+static bool reads_as_zero(const struct arena *a, size_t first, size_t count)
+{
+	size_t per_stretch = pg64_pmd_bytes() / PG64_GRANULE, s = first / per_stretch;
+
+	return !pg64_arenas.unclean && pg64_bits_none(a->committed, first, count) &&
+	       pg64_bits_none(a->held, s, (first + count - 1) / per_stretch - s + 1);
 }
 
 int pg64_span_commit(void *addr, size_t len)
@@ -185,7 +203,12 @@ int pg64_span_commit(void *addr, size_t len)
 	size_t first = granule_of(a, addr);
 	size_t count = granule_of(a, (char *)addr + len + PG64_GRANULE - 1) - first;
 	int ret = make_accessible(a, first, count);
+	pg64_span_fresh = (struct pg64_span_fresh){0};
 	if (ret == 0) {
+		if (reads_as_zero(a, first, count)) {
+			pg64_span_fresh.start = a->start + first * PG64_GRANULE;
+			pg64_span_fresh.end = pg64_span_fresh.start + count * PG64_GRANULE;
+		}
 		bytes = (count - pg64_bits_count(a->committed, first, count)) * PG64_GRANULE;
 		pg64_bits_set(a->committed, first, count);
 		__atomic_fetch_add(&st->committed_bytes, bytes, __ATOMIC_RELAXED);
@@ -203,7 +226,7 @@ int pg64_span_commit(void *addr, size_t len)
 	pg64_unlock(&st->lock);
 	if (pg64_growth_watched() && bytes)
 		pg64_growth_note(addr, bytes);
-	if (!collapse || !pg64_page_wants_populate())
+	if (!collapse || pg64_span_padded || !pg64_page_wants_populate())
 		return ret;
 	pg64_ahead_step();
 	/*

@@ -24,6 +24,7 @@ struct arena {
 	uint64_t *committed; /* granules in use by the engine */
 	uint64_t *collapsed; /* PMD-size stretches that were collapsed and not purged since */
 	uint64_t *busy; /* of these, the ones that a thread is collapsing now, without the lock */
+	uint64_t *held; /* collapsed stretches of which free parts were kept with what is in them */
 	uint64_t *aged; /* stretches that were in use whole at the last scan, and ever since */
 };
 
@@ -32,6 +33,7 @@ struct pg64_arena_state {
 	struct arena table[PG64_ARENAS_MAX];
 	size_t count; /* slots ever used */
 	bool first_meta_used;
+	bool unclean; /* a purge was refused: what is not committed may hold old data */
 	bool exact; /* commit exactly what is in use: a limit counts accessible memory */
 	size_t arena_bytes; /* the largest reservation made ahead of need */
 	size_t next_bytes; /* the next one; doubles up to arena_bytes */

@@ -35,6 +35,7 @@ static size_t stretch_of(const struct arena *a, const char *addr)
 static void forget_collapsed(struct arena *a, size_t s)
 {
 	pg64_bits_clear(a->collapsed, s, 1);
+	pg64_bits_clear(a->held, s, 1);
 	__atomic_fetch_sub(&pg64_arenas.collapsed_stretches, 1, __ATOMIC_RELAXED);
 }
 
@@ -60,6 +61,7 @@ int pg64_stretch_purge(struct arena *a, size_t s, size_t touched, bool discard)
 	size_t enough = a->advised ? per_stretch - per_stretch / 4 : per_stretch / 2;
 
 	if ((busy || in_use > enough) && !discard) {
+		pg64_bits_set(a->held, s, 1);
 		pg64_count_add(PG64_C_collapse_held_bytes, touched * PG64_GRANULE);
 		return 0;
 	}
@@ -68,6 +70,7 @@ int pg64_stretch_purge(struct arena *a, size_t s, size_t touched, bool discard)
 		pg64_count(PG64_C_collapse_split);
 	}
 	int ret = purge_uncommitted(a, first, per_stretch);
+	pg64_bits_clear(a->held, s, 1);
 	if (!busy) {
 		forget_collapsed(a, s);
 		fence_again(a, s);

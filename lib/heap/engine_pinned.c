@@ -135,8 +135,30 @@ static void segment_dead(const void *segment)
 #define _mi_segment_map_freed_at segment_dead
 #include <segment.c>
 #define _mi_malloc_generic generic_malloc
+#define _mi_segment_page_alloc page_alloc
+static mi_page_t *page_alloc(mi_heap_t *heap, size_t block_size, size_t page_alignment,
+	mi_segments_tld_t *tld, mi_os_tld_t *os_tld);
 #include <page.c>
+#undef _mi_segment_page_alloc
 #undef _mi_malloc_generic
+
+/*
+ * mimalloc 2.0.9 never knows that a page reads as zero, and calloc() writes all of it, also the
+ * table of gigabytes of which a program will use a few pages. The arenas do know.
+ */
+static mi_page_t *page_alloc(mi_heap_t *heap, size_t block_size, size_t page_alignment,
+	mi_segments_tld_t *tld, mi_os_tld_t *os_tld)
+{
+	pg64_span_fresh = (struct pg64_span_fresh){0};
+	mi_page_t *page = _mi_segment_page_alloc(heap, block_size, page_alignment, tld, os_tld);
+	size_t len;
+
+	if (!page || page_alignment > 0 || !pg64_span_fresh.start)
+		return page;
+	const char *start = (const char *)_mi_page_start(_mi_page_segment(page), page, &len);
+	page->is_zero_init = start >= pg64_span_fresh.start && start + len <= pg64_span_fresh.end;
+	return page;
+}
 #include <heap.c>
 #include <alloc.c>
 #include <alloc-aligned.c>
@@ -336,7 +358,11 @@ static void *aligned_block(mi_heap_t *heap, size_t align, size_t size)
 {
 	if (align <= sizeof(void *) || (align <= MI_MAX_ALIGN_SIZE && size > sizeof(void *)))
 		return mi_heap_malloc(heap, size);
-	return mi_heap_malloc_aligned_at(heap, size, align, 0);
+	/* The engine takes a block of size + align for it. */
+	pg64_span_padded = align > PG64_GRANULE && align > size;
+	void *block = mi_heap_malloc_aligned_at(heap, size, align, 0);
+	pg64_span_padded = false;
+	return block;
 }
 
 void *pg64_heap_memalign(size_t align, size_t size)

@@ -29,6 +29,15 @@ def calloc_is_zero_in_threads():
 
 
 @case
+def calloc_is_zero_on_large_pages():
+    """Parts of PMD-size pages that nobody uses are kept for a while with what is in them."""
+    small = {"heap_min": 0, "collapse_min": 0, "pmd_min": 0, "purge_delay_ms": 0}
+    same(program("zero"), "2", variants=[
+        {**small, "backend": backend, "pmd": pmd} for backend in ("mthp", "collapse")
+        for pmd in ("off", "auto")])
+
+
+@case
 def realloc_keeps():
     same(program("content"), variants=BACKENDS)
 

@@ -4,6 +4,8 @@
  * freed, and asked for again, in THREADS threads; some of what is freed is freed by another
  * thread.
  *
+ * Before that: memory of a large calloc() that is not used is not there.
+ *
  * usage: zero THREADS [ROUNDS]
  */
 #include <malloc.h>
@@ -79,6 +81,39 @@ static void *work(void *arg)
 	return NULL;
 }
 
+static long resident_bytes(void)
+{
+	long pages = 0;
+	FILE *statm = fopen("/proc/self/statm", "r");
+
+	CHECK(statm && fscanf(statm, "%*d %ld", &pages) == 1);
+	fclose(statm);
+	return pages * sysconf(_SC_PAGESIZE);
+}
+
+static void untouched(void)
+{
+	static const size_t large[] = {8 << 20, 15 << 20, 17 << 20, 64 << 20, 256 << 20};
+
+	enum { LARGE = sizeof(large) / sizeof(*large) };
+	unsigned char *blocks[LARGE];
+
+	/* What reading a file takes is there from now on. */
+	resident_bytes();
+	for (size_t i = 0; i < LARGE; i++) {
+		long before = resident_bytes();
+
+		blocks[i] = calloc(1, large[i]);
+		CHECK(blocks[i]);
+		/* Beside what a page of 2 MiB at its start or its end may take. */
+		CHECK(resident_bytes() - before < 4 << 20);
+	}
+	for (size_t i = 0; i < LARGE; i++) {
+		CHECK(is_zero(blocks[i], large[i]));
+		free(blocks[i]);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	int threads = argc > 1 ? atoi(argv[1]) : 1;
@@ -86,6 +121,7 @@ int main(int argc, char **argv)
 
 	if (argc > 2)
 		rounds = atoi(argv[2]);
+	untouched();
 	for (int i = 0; i < threads; i++)
 		CHECK(!pthread_create(&ids[i], NULL, work, (void *)(uintptr_t)(i + 1)));
 	for (int i = 0; i < threads; i++)

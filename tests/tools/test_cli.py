@@ -96,7 +96,7 @@ class Completion(ToolCase):
 
     def test_values(self):
         self.assertEqual(self.complete("run", "--backend", "=", "mt"), ["mthp"])
-        self.assertEqual(sorted(self.complete("run", "--pmd", "=")), ["allow", "off"])
+        self.assertEqual(sorted(self.complete("run", "--pmd", "=")), ["allow", "auto", "off"])
 
     def test_command_line(self):
         self.assertIn("true", self.complete("run", "--", "tru"))

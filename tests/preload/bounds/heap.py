@@ -10,6 +10,8 @@ THREADS = (1, 8)
 
 MTHP_FAULTS = 14  # glibc's own faults are at least this many times as many
 MTHP_COVERAGE_PPM = 950_000
+PROMOTE_FAULTS = 40  # with pmd_min at 32 MiB, of 256
+PROMOTE_SHARE = 60  # percent of the heap on PMD-size pages when it has just been filled
 COLLAPSE_FAULTS = 10
 COLLAPSE_RSS_A_THREAD = 4 * MIB  # beyond that of the same heap on base pages
 FREED_RSS = 16 * MIB  # what may stay resident of a heap that was freed whole
@@ -38,7 +40,7 @@ def each(one):
 def mthp(block, threads):
     where = f"{block} B, {threads} threads"
     plain = load(block, threads, preload=False)
-    ours = load(block, threads, backend="mthp")
+    ours = load(block, threads, backend="mthp", pmd="off")
     ratio = plain["minor_faults"] / ours["minor_faults"]
     said = (f"faults {plain['minor_faults']} -> {ours['minor_faults']} (1/{ratio:.1f}), "
             f"coverage {ours.get('coverage_ppm')} ppm, {ours['vmas']} VMAs")
@@ -75,6 +77,33 @@ def mthp_is_chosen():
     with_knobs("mthp", same)
 
 
+def promoted(block, threads):
+    where = f"{block} B, {threads} threads"
+    plain = load(block, threads, "timed", preload=False)
+    granules = load(block, threads, "free", backend="mthp", pmd="off")
+    ours = load(block, threads, "free", backend="mthp", pmd="auto", pmd_min="32M")
+    ratio = plain["minor_faults"] / ours["minor_faults"]
+    more = ours["rss_anon_full"] - granules["rss_anon_full"]
+    said = (f"faults {plain['minor_faults']} -> {ours['minor_faults']} (1/{ratio:.1f}), "
+            f"{ours['anon_huge'] // MIB} MiB in PMD-size pages, RSS {more / MIB:+.1f} MiB, "
+            f"freed {ours['rss_anon_freed'] / MIB:.1f} MiB")
+    check(more <= COLLAPSE_RSS_A_THREAD * threads, f"{where}: {said}: too much memory")
+    check(ours["rss_anon_freed"] < FREED_RSS, f"{where}: {said}: freed memory stays")
+    # Blocks of a whole stretch or less only: of larger ones it is not known that they are filled.
+    check(ratio >= PROMOTE_FAULTS, f"{where}: {said}: not 1/{PROMOTE_FAULTS}")
+    check(ours["anon_huge"] >= TOTAL * PROMOTE_SHARE // 100, f"{where}: {said}")
+    check(ours.get("coverage_ppm", 1000000) >= MTHP_COVERAGE_PPM, f"{where}: {said}")
+    return said
+
+
+@case
+def promotion():
+    """PMD-size pages for what a heap past pmd_min commits, with the 2 MiB size on and off."""
+    need_root()
+    return with_knobs("mthp-pmd", lambda: each(promoted)) + with_knobs(
+        "mthp", lambda: each(promoted))
+
+
 @case
 def khugepaged_stays_out():
     """Neither faults nor khugepaged bring 2 MiB pages. The program has a mapping beside its heap
@@ -82,7 +111,7 @@ def khugepaged_stays_out():
     need_root()
 
     def both():
-        shut = run(program("hold"), str(HELD), backend="mthp", timeout=50).good().values()
+    # Of blocks larger than two stretches it is not known that they are filled.
         check(shut["scanned"], f"khugepaged did not come round: {shut}")
         check(shut["rest_huge"] == 0, f"{shut['rest_huge']} bytes in 2 MiB pages")
         let = run(program("hold"), str(HELD), backend="mthp", pmd="allow", timeout=50).good()

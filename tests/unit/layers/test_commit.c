@@ -304,6 +304,57 @@ static void purge_rules(void)
 }
 
 /* What a held part contains must not show up in a fresh span. */
+/* Is what was just committed known to read as zero? */
+static bool fresh(const char *addr, size_t len)
+{
+	return pg64_span_fresh.start && addr >= pg64_span_fresh.start &&
+	       addr + len <= pg64_span_fresh.end;
+}
+
+/* calloc() believes it. */
+static void what_reads_as_zero(void)
+{
+	arenas(PG64_BACKEND_COLLAPSE, 0, 0);
+	used_span(PG64_GRANULE);
+	char *p = pg64_span_alloc(32 * PG64_MIB, PG64_SEGMENT);
+	CHECK_EQ(pg64_span_commit(p, PG64_GRANULE), 0);
+	CHECK(fresh(p, PG64_GRANULE) && !fresh(p, 2 * PG64_GRANULE));
+	/* In part in use already. */
+	pg64_span_commit(p, 2 * PG64_GRANULE);
+	CHECK(!fresh(p, 1));
+	/* The stretch is collapsed, so what is given back of it may be kept. */
+	fake_write(p, PG64_GRANULE, 5);
+	pg64_span_decommit(p, PG64_GRANULE);
+	pg64_span_commit(p, PG64_GRANULE);
+	CHECK(p[0] == 0 || !fresh(p, 1));
+	pg64_span_commit(p + STRETCH, STRETCH);
+	fake_write(p + STRETCH, STRETCH, 5);
+	pg64_span_decommit(p + STRETCH, PG64_GRANULE);
+	pg64_span_commit(p + STRETCH, PG64_GRANULE);
+	CHECK(p[STRETCH] == 5 && !fresh(p + STRETCH, 1));
+	/* All of it went back. */
+	pg64_span_decommit(p + STRETCH, STRETCH);
+	pg64_span_commit(p + STRETCH, STRETCH);
+	CHECK(fresh(p + STRETCH, STRETCH) && fake_is_zero(p + STRETCH, STRETCH));
+	/* A commit that is refused says nothing. */
+	fake.writable_limit = 0;
+	CHECK(pg64_span_commit(p + 20 * PG64_MIB, 4 * PG64_MIB) < 0 ||
+		fake_is_zero(p + 20 * PG64_MIB, 4 * PG64_MIB));
+}
+
+/* A kernel that does not take memory back: nothing is known of any of it from then on. */
+static void what_was_not_purged(void)
+{
+	arenas(PG64_BACKEND_BASE, 0, 0);
+	char *p = used_span(4 * PG64_MIB);
+	fake_write(p, 4 * PG64_MIB, 5);
+	fake.refuse[MADV_DONTNEED] = -EINVAL;
+	fake.refuse[FAKE_DONTNEED_LOCKED] = -EINVAL;
+	pg64_span_decommit(p, 4 * PG64_MIB);
+	pg64_span_commit(p, 4 * PG64_MIB);
+	CHECK(p[0] == 5 && !fresh(p, 1));
+}
+
 static void discard_of_a_part(void)
 {
 	arenas(PG64_BACKEND_COLLAPSE, 0, 0);
@@ -509,11 +560,11 @@ int main(int argc, char **argv)
 		CASE(refusal_makes_it_exact), CASE(one_refusal_changes_nothing),
 		CASE(smaller_arenas_under_a_limit), CASE(limit_of_this_process), CASE(large_spans),
 		CASE(each_arena), CASE(collapse_begins_at_its_threshold), CASE(end_of_a_segment),
-		CASE(purge_rules), CASE(discard_of_a_part), CASE(failing_collapse_keeps_the_books),
-		CASE(will_fill), CASE(freed_while_collapsed_well),
-		CASE(freed_while_collapsed_badly), CASE(reused_while_collapsed),
-		CASE(decommitted_while_collapsed_well), CASE(decommitted_while_collapsed_badly),
-		CASE(forked_while_collapsed)};
+		CASE(purge_rules), CASE(what_reads_as_zero), CASE(what_was_not_purged),
+		CASE(discard_of_a_part), CASE(failing_collapse_keeps_the_books), CASE(will_fill),
+		CASE(freed_while_collapsed_well), CASE(freed_while_collapsed_badly),
+		CASE(reused_while_collapsed), CASE(decommitted_while_collapsed_well),
+		CASE(decommitted_while_collapsed_badly), CASE(forked_while_collapsed)};
 
 	return RUN_CASES(cases, argc, argv);
 }
