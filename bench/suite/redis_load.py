@@ -96,18 +96,35 @@ class Redis(RedisCase):
     estimate_s = 10.0
     quick_needs = (1 << 28, 2.0)
 
+    def reads(self, server):
+        """(hits, misses) so far."""
+        stats = self.info(server, "stats")
+        return int(stats["keyspace_hits"]), int(stats["keyspace_misses"])
+
+    def read_at_random(self, server, gets, keys, held):
+        """What redis-benchmark says of `gets` reads of random keys.
+
+        It seeds its random numbers with the time and its process id, combined so that two of its
+        runs often have the same ones: then the keys come in the order in which they were set, and
+        are found more often than by chance. Such a run does not count.
+        """
+        for _ in range(5):
+            hits, misses = self.reads(server)
+            said = server.client(*self.load("get", gets, keys, PIPELINE))
+            hits, misses = (now - then for now, then in zip(self.reads(server), (hits, misses)))
+            self.must(hits + misses == gets, f"{hits + misses} reads of {gets}")
+            if abs(hits / gets - held / keys) < 0.03:
+                return said
+        raise SampleError(f"redis: {hits} hits in {gets} reads")
+
     def sample(self, place, variant):
         keys = place.pick(1_400_000, 180_000, 4_000)
         gets = place.pick(2_000_000, 200_000, 4_000)
         with self.server(place, variant) as server:
             held, filled = self.fill(server, keys)
-            said = server.client(*self.load("get", gets, keys, PIPELINE))
-            stats = self.info(server, "stats")
-            hits, misses = int(stats["keyspace_hits"]), int(stats["keyspace_misses"])
-            # STRLEN of fill() counts as one more read
-            self.must(gets <= hits + misses <= gets + 1, f"{hits + misses} reads of {gets}")
-            self.must(abs(hits / gets - held / keys) < 0.03, f"{hits} hits in {gets} reads")
-            self.must(stats["total_error_replies"] == "0", "errors were replied")
+            said = self.read_at_random(server, gets, keys, held)
+            self.must(self.info(server, "stats")["total_error_replies"] == "0",
+                      "errors were replied")
             filled.update(**server.memory(), **server.coverage())
         return {"redis-set": filled, "redis-get": self.latencies(said)}
 

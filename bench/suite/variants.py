@@ -104,6 +104,8 @@ ALL = {variant.name: variant for variant in (
     Variant("pg64", "pg64, mthp", "64k", preload="libpg64.so", family="pg64"),
     Variant("pg64-collapse", "pg64, collapse (no privilege)", "4k", preload="libpg64.so",
             env={"PG64_BACKEND": "collapse"}, family="pg64"),
+    Variant("pg64-auto", "pg64, 2 MiB where dense", "64k-and-2m", preload="libpg64.so",
+            env={"PG64_PMD": "auto"}, family="pg64"),
     Variant("pg64-allow", "pg64, 2 MiB allowed", "64k-and-2m", preload="libpg64.so",
             env={"PG64_PMD": "allow"}, family="pg64"),
     Variant("pg64-patched", "pg64, patched kernel", "4k", preload="libpg64.so", family="pg64",

@@ -113,7 +113,7 @@ int pg64_page_advise_once(void *addr, size_t len, enum pg64_mem kind);
 
 /**
  * Are stretches of the heap to be populated as they are first committed? By the heap's backend, or
- * because PMD-size pages are made knowingly (pg64_page_promotes()).
+ * because PMD-size pages are made knowingly (pg64_page_promotes()) and one fault brings them.
  */
 bool pg64_page_wants_populate(void);
 

@@ -196,7 +196,13 @@ bool pg64_page_promotes(void)
 
 bool pg64_page_wants_populate(void)
 {
-	return backends[pg64_page_backend(PG64_MEM_HEAP)]->populate || pg64_page_promotes();
+	/*
+	 * MADV_COLLAPSE of an empty stretch takes longer than its 64 KiB page faults: it waits for
+	 * every CPU (lru_add_drain_all()). Where the fence is all that keeps the PMD-size page out,
+	 * one fault brings it.
+	 */
+	return backends[pg64_page_backend(PG64_MEM_HEAP)]->populate ||
+	       (pg64_page_promotes() && pg64_page_needs_fence(PG64_MEM_HEAP));
 }
 
 bool pg64_page_populate(void *addr, size_t len)
@@ -204,7 +210,7 @@ bool pg64_page_populate(void *addr, size_t len)
 	enum pg64_backend id = pg64_page_backend(PG64_MEM_HEAP);
 
 	if (!backends[id]->populate)
-		return pg64_page_promotes() && pg64_promotion_populate(addr, len);
+		return pg64_page_wants_populate() && pg64_promotion_populate(addr, len);
 	int ret = backends[id]->populate(addr, len);
 	if (ret == 0) {
 		collapse_failures = 0;

@@ -265,7 +265,7 @@ static void test_sections(void)
 	CHECK_STR(config.origin[pg64_config_find("pmd")], conf_path);
 
 	config = LOAD(conf, NULL, "/opt/x/y/bin/postgresql", "");
-	CHECK_EQ(config.pmd, PG64_PMD_AUTO);
+	CHECK_EQ(config.pmd, PG64_PMD_OFF);
 	CHECK_EQ(config.mmap_min, 65536);
 	CHECK_STR(config.stats, "/tmp/no#comment");
 

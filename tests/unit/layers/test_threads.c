@@ -166,8 +166,8 @@ int main(int argc, char **argv)
 	config.heap_min = 0;
 	config.collapse_min = promote ? SIZE_MAX : 0;
 	config.pmd_min = 0;
-	if (!promote)
-		config.pmd = PG64_PMD_OFF;
+	if (promote)
+		config.pmd = PG64_PMD_AUTO;
 	os.now_ns = fast_clock;
 	pg64_page_set_os(&os);
 	pg64_page_init(&config);
