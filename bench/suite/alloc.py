@@ -17,6 +17,7 @@ class Program(Workload):
     group = "malloc benchmarks"
     memory_bytes = 1 << 30
     estimate_s = 2
+    quick_needs = (1 << 28, 0.7)
 
     def __init__(self, program, threads):
         self.program, self.threads = program, threads

@@ -26,14 +26,13 @@ def digest(path):
 class Checked(Workload):
     """A workload that knows what came out before: all samples of a run must agree."""
 
-    quick_needs = None  # (memory_bytes, estimate_s) of a sample of --quick, where it is part of it
 
     def __init__(self):
         self.known = {}
 
     def prepare(self, place):
-        if self.quick_needs and (place.quick or place.tiny):
-            self.memory_bytes, self.estimate_s = self.quick_needs
+        if place.quick or place.tiny:
+            self.scale_down()
 
     def same(self, what, value):
         """SampleError unless `value` is what it was in the first sample, or what was known."""

@@ -28,6 +28,7 @@ class Micro(Workload):
         self.name, self.group, self.quick = name, group, quick
         self.memory_bytes, self.estimate_s = memory_bytes, estimate_s
         self.min_time_s = min_time_s
+        self.quick_needs = (memory_bytes, min(estimate_s, 1.5))
         self.benchmarks = {result: row[0] for result, row in rows.items()}
         self.results = {result: Result(row[1], *row[2:]) for result, row in rows.items()}
 
@@ -37,7 +38,8 @@ class Micro(Workload):
         os.close(handle)
         place.command(
             [place.program("micro/micro"), f"--benchmark_filter=^({names})(/|$)",
-             f"--benchmark_min_time={self.min_time_s}", f"--benchmark_out={path}",
+             f"--benchmark_min_time={self.min_time_s / (20 if place.quick else 1)}",
+             f"--benchmark_out={path}",
              "--benchmark_out_format=json"], variant, self)
         with open(path, encoding="utf-8") as file:
             found = json.load(file)["benchmarks"]
@@ -84,8 +86,8 @@ def first_touch(block, workers=0, total=512 * MIB):
         f"touch-{size(block).replace(' ', '').lower()}" + (f"-t{workers}" if workers else ""),
         "first touch",
         f"first_touch/block:{block}/total:{total}/workers:{workers}/manual_time",
-        f"malloc of {size(total)} in blocks of {size(block)}{who}",
-        quick=workers == 0 and block in (64, 4096, MIB), memory_bytes=2 * total + GIB // 2)
+        f"{size(total)} in {size(block)} blocks{who}",
+        quick=workers == 0 and block in (64, 4096, MIB), memory_bytes=2 * total)
 
 
 def map_touch(shared, total=512 * MIB):
@@ -106,7 +108,7 @@ def churn(block, live, threads, quick=False):
     many = "1 thread" if threads == 1 else f"{threads} threads"
     return single(f"churn-{block or 'mixed'}-{live}-t{threads}", "malloc and free",
                   f"churn/size:{block}/live:{live}/real_time/threads:{threads}",
-                  f"churn, {what}, {live} blocks alive, {many}", "rate", quick=quick)
+                  f"churn, {what}, {live} alive, {many}", "rate", quick=quick)
 
 
 def random_read(total, quick=False):
@@ -127,7 +129,7 @@ def interposed(name, benchmark, arguments, label):
 
 
 ALL = (
-    single("startup", "start-up", "startup/real_time", "/bin/true, fork and exec to its end",
+    single("startup", "start-up", "startup/real_time", "/bin/true, from fork to its end",
            quick=True, memory_bytes=256 * MIB, min_time_s=1),
     *(first_touch(block) for block in (64, 512, 4096, 65536, MIB, 8 * MIB)),
     *(first_touch(block, workers=2) for block in (4096, MIB)),

@@ -66,10 +66,16 @@ class Workload:
     quick = False  # part of --quick
     memory_bytes = 0  # what is primed before a sample: the most that it will use
     estimate_s = 1.0  # about how long one sample takes, for the first guess of the time left
+    quick_needs = None  # (memory_bytes, estimate_s) of a sample of --quick, where they differ
     # Names of the only variants that make sense here, or None for all of the run's.
     variants = None
     # Variables that the workload sets anyway; a variant's win over them.
     environment = {}
+
+    def scale_down(self):
+        """Samples are those of --quick from now on."""
+        if self.quick_needs:
+            self.memory_bytes, self.estimate_s = self.quick_needs
 
     def missing(self):
         """None, or why this machine cannot run it, with the line that mends it."""

@@ -98,7 +98,7 @@ def promoted(block, threads):
 
 @case
 def promotion():
-    """PMD-size pages for what a heap past pmd_min commits, where the 2 MiB size is at its default."""
+    """PMD-size pages for what a heap past pmd_min commits, the 2 MiB size being at its default."""
     need_root()
     return with_knobs("mthp-pmd", lambda: each(promoted))
 

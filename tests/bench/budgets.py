@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Counting benchmarks with budgets: what does not depend on the machine's speed or its noise.
+
+    instructions   of small programs of bench/alloc/ under pg64, by callgrind, whole process
+    faults         minor faults of a growing heap, as a share of glibc's on 4 KiB pages
+    system calls   of a program that allocates 64 MiB, by strace
+    RSS            of programs of bench/alloc/, as a share of glibc's
+
+Each budget is in budgets.json, with the value that was measured when it was set. A regression
+fails; so does a value that is far below its budget, because the budget then guards nothing: set it
+anew with budgets.py --write, and say in the commit why it changed.
+
+usage: budgets.py [--write] [KIND...]
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+sys.path[:0] = [os.path.join(ROOT, "bench", "suite"), os.path.join(ROOT, "tests", "lib")]
+sys.dont_write_bytecode = True
+
+import knobs  # noqa: E402
+import pg64test  # noqa: E402
+import variants  # noqa: E402
+from place import Place  # noqa: E402
+
+BUILD = os.environ.get("PG64_BUILD", os.path.join(ROOT, "build"))
+TABLE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "budgets.json")
+
+# Room above what was measured, and how far below it a value is stale; by kind.
+ROOM = {"instructions": 1.03, "faults": 1.10, "syscalls": 1.10, "rss": 1.08}
+STALE = {"instructions": 0.85, "faults": 0.70, "syscalls": 0.70, "rss": 0.80}
+
+INSTRUCTIONS = (("cfrac", "0.02"), ("larson", "0.01"), ("glibc-simple", "0.01"),
+                ("alloc-test", "0.01"), ("mstress", "0.01"), ("espresso", "0.02"))
+RSS = (("cfrac", "0.2"), ("larson", "0.2"), ("mstress", "0.2"), ("rptest", "0.2"),
+       ("alloc-test", "0.2"))
+FAULTS = (64, 4096, 65536, 1 << 20)
+
+
+def place(folder):
+    return Place(BUILD, folder)
+
+
+def toolchain():
+    """What instruction counts depend on, beside the sources."""
+    return " ".join((os.environ.get("PG64_COMPILER", "?"), os.environ.get("PG64_BUILDTYPE", "?"),
+                     os.confstr("CS_GNU_LIBC_VERSION"), os.uname().machine))
+
+
+def instructions(folder):
+    """{name: instructions} under pg64 on base pages: the same on every kernel."""
+    found = {}
+    env = pg64test.preload_environment(pg64test.library(), backend="base")
+    for program, scale in INSTRUCTIONS:
+        out = os.path.join(folder, "callgrind")
+        done = subprocess.run(
+            ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}",
+             place(folder).program(f"alloc/{program}"), "--threads", "1", "--scale", scale],
+            env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+        match = re.search(r"Collected : (\d+)", done.stderr)
+        if done.returncode or not match:
+            pg64test.fail(f"callgrind of {program}: {done.stderr[-300:]}")
+        found[f"{program}, scale {scale}"] = int(match.group(1))
+    return found
+
+
+def faults(folder):
+    """{name: faults under pg64 / faults under glibc} of a heap of 64 MiB, on mthp."""
+    found = {}
+    for block in FAULTS:
+        count = {}
+        for name in ("glibc", "pg64"):
+            variant = variants.ALL[name]
+            out = os.path.join(folder, "micro.json")
+            with knobs.Knobs(variant.knobs()):
+                place(folder).command(
+                    [place(folder).program("micro/micro"), f"--benchmark_out={out}",
+                     "--benchmark_out_format=json", "--benchmark_min_time=0.001",
+                     f"--benchmark_filter=^first_touch/block:{block}/total:67108864/workers:0/"],
+                    variant)
+            with open(out, encoding="utf-8") as file:
+                count[name] = json.load(file)["benchmarks"][0]["faults"]
+        found[f"64 MiB in blocks of {block}"] = round(count["pg64"] / count["glibc"], 4)
+    return found
+
+
+def syscalls(folder):
+    """{name: calls} of a program that fills a heap, on the backend that needs no privilege."""
+    found = {}
+    out = os.path.join(folder, "strace")
+    with knobs.Knobs("never"):
+        for backend in ("base", "collapse"):
+            env = pg64test.preload_environment(pg64test.library(), backend=backend)
+            preload = env.pop("LD_PRELOAD")
+            env.pop("LD_LIBRARY_PATH", None)  # each of its folders is a few calls more
+            done = subprocess.run(
+                ["strace", "-f", "-c", "-o", out, "-E", f"LD_PRELOAD={preload}",
+                 place(folder).program("alloc/mstress"), "--threads", "1", "--scale", "0.05"],
+                env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                check=False)
+            with open(out, encoding="ascii") as file:
+                match = re.search(r"^100\.00\s.*?\s(\d+)\s+\d*\s*total$", file.read(), re.M)
+            if done.returncode or not match:
+                pg64test.fail(f"strace of mstress: {done.stderr[-300:]}")
+            found[f"mstress on {backend}"] = int(match.group(1))
+    return found
+
+
+def rss(folder):
+    """{name: peak RSS under pg64 / under glibc}, on mthp."""
+    found = {}
+    for program, scale in RSS:
+        peak = {}
+        for name in ("glibc", "pg64"):
+            variant = variants.ALL[name]
+            words = [place(folder).program(f"alloc/{program}"), "--threads", "1",
+                     "--scale", scale]
+            with knobs.Knobs(variant.knobs()):
+                samples = [place(folder).command(words, variant)[0]["rss_bytes"]
+                           for _ in range(3)]
+            peak[name] = sorted(samples)[1]
+        found[f"{program}, scale {scale}"] = round(peak["pg64"] / peak["glibc"], 4)
+    return found
+
+
+KINDS = {"instructions": instructions, "faults": faults, "syscalls": syscalls, "rss": rss}
+
+
+def judge(kind, found, table):
+    """Lines of what is wrong."""
+    wrong = []
+    budgets = table.get(kind, {})
+    for name in sorted(set(found) | set(budgets)):
+        if name not in found or name not in budgets:
+            wrong.append(f"{kind}: {name}: is not in both, budgets.json and the test")
+            continue
+        value, measured, budget = found[name], budgets[name]["measured"], budgets[name]["budget"]
+        said = f"{kind}: {name}: {value:,} of {budget:,}"
+        print(f"  {said} ({measured:,} when it was set)")
+        if value > budget:
+            wrong.append(f"{said}: over the budget")
+        elif value < measured * STALE[kind]:
+            wrong.append(f"{said}: so far below that the budget guards nothing")
+    return wrong
+
+
+def write(kind, found, table):
+    table[kind] = {name: {"measured": value, "budget": round(value * ROOM[kind], 4)
+                          if isinstance(value, float) else round(value * ROOM[kind])}
+                   for name, value in found.items()}
+
+
+def self_test():
+    """A budget that is broken is seen, and so is one that guards nothing."""
+    table = {}
+    write("faults", {"x": 0.1}, table)
+    assert judge("faults", {"x": 0.1}, table) == []
+    assert "over" in judge("faults", {"x": 0.12}, table)[0]
+    assert "guards nothing" in judge("faults", {"x": 0.05}, table)[0]
+    assert "not in both" in judge("faults", {"y": 0.1}, table)[0]
+
+
+def main(argv):
+    kinds = [word for word in argv if word != "--write"] or list(KINDS)
+    with open(TABLE, encoding="utf-8") as file:
+        table = json.load(file)
+    wrong = []
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            for kind in kinds:
+                if kind == "instructions" and "--write" not in argv and \
+                        table.get("toolchain") != toolchain():
+                    pg64test.skip(f"instructions were counted with {table.get('toolchain')}, and "
+                                  f"this is {toolchain()}")
+                found = KINDS[kind](folder)
+                if "--write" in argv:
+                    write(kind, found, table)
+                else:
+                    wrong += judge(kind, found, table)
+        except knobs.Unavailable as reason:
+            pg64test.skip(str(reason))
+    if "--write" in argv:
+        if "instructions" in kinds:
+            table["toolchain"] = toolchain()
+        with open(TABLE, "w", encoding="utf-8") as file:
+            json.dump(table, file, indent=1, sort_keys=True)
+            file.write("\n")
+    else:
+        self_test()
+    if wrong:
+        pg64test.fail("\n".join(wrong))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
