@@ -87,7 +87,7 @@ def first_touch(block, workers=0, total=512 * MIB):
         "first touch",
         f"first_touch/block:{block}/total:{total}/workers:{workers}/manual_time",
         f"{size(total)} in {size(block)} blocks{who}",
-        quick=workers == 0 and block in (64, 4096, MIB), memory_bytes=2 * total)
+        quick=workers == 0 and block in (64, 4096, MIB), memory_bytes=3 * total)
 
 
 def map_touch(shared, total=512 * MIB):

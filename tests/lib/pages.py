@@ -4,6 +4,7 @@
 Independent of pg64's own code, so that it can be its judge. A granule (64 KiB, naturally aligned)
 is backed when its 16 pages map one naturally aligned 64 KiB piece of one compound page.
 """
+import contextlib
 import mmap
 import os
 import re
@@ -172,11 +173,14 @@ def children(pid):
 
 def prime(size_bytes):
     """Touch and free memory right before a measured run, in a process of its own: a host that
-    took free memory back makes the first pass over it ten times slower than any that follow."""
+    took free memory back makes the first pass over it ten times slower than any that follow. In
+    pages of the size that advice brings now: large ones are taken from other free lists."""
     pid = os.fork()
     if pid == 0:
         try:
-            block = mmap.mmap(-1, size_bytes)
+            block = mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            with contextlib.suppress(OSError):
+                block.madvise(mmap.MADV_HUGEPAGE)
             with open("/dev/zero", "rb", buffering=0) as zero:
                 view = memoryview(block)
                 for low in range(0, size_bytes, 1 << 26):
