@@ -133,7 +133,9 @@ class Status(ToolCase):
                 child = subprocess.Popen(
                     [TOOL, "run", "--stats", "--", "sh", "-c",
                      f"trap 'exit 42' {number.value}; echo ready; while :; do sleep 0.05; done"],
-                    env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                    env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                    # Under nohup(1) it is ignored, and stays so whatever a shell traps.
+                    preexec_fn=lambda number=number: signal.signal(number, signal.SIG_DFL))
                 with child:
                     self.addCleanup(lambda child=child: child.poll() is None and child.kill())
                     child.stdout.readline()
