@@ -220,7 +220,8 @@ int pg64_span_commit(void *addr, size_t len)
 								     : PG64_C_heap_base_bytes,
 			bytes);
 		collapse = pg64_stretch_wanted(a);
-		if (pg64_unlikely(st->committed_bytes > st->pmd_min) && !pg64_promote_watch)
+		if (pg64_unlikely(st->committed_bytes > st->pmd_min) && !pg64_promote_watch &&
+			pg64_page_promotes())
 			__atomic_store_n(&pg64_promote_watch, true, __ATOMIC_RELAXED);
 	}
 	pg64_unlock(&st->lock);

@@ -37,6 +37,11 @@ void pg64_promote_reset(uint64_t wait_ns)
 	state.arena = state.stretch = 0;
 }
 
+static void set_next(uint64_t ns)
+{
+	__atomic_store_n(&state.next_ns, ns, __ATOMIC_RELAXED);
+}
+
 /* Look at one stretch of the scan. Lock held. */
 static bool is_candidate(struct arena *a, size_t s)
 {
@@ -68,7 +73,7 @@ static char *next_candidate(uint64_t now)
 		if (state.arena >= st->count) {
 			/* Round once. */
 			state.arena = state.stretch = 0;
-			state.next_ns = state.scan_ns + SCAN_NS;
+			set_next(state.scan_ns + SCAN_NS);
 			return NULL;
 		}
 		if (!a->start || !a->asked || (state.stretch + 1) * pmd > a->frontier) {
@@ -93,13 +98,13 @@ static void step(uint64_t begin)
 	if (!st->exact && st->committed_bytes > st->pmd_min)
 		stretch = next_candidate(begin);
 	else
-		state.next_ns = begin + SCAN_NS;
+		set_next(begin + SCAN_NS);
 	pg64_unlock(&st->lock);
 	if (!stretch)
 		return;
 	pg64_stretch_settle(stretch, pg64_page_promote(stretch));
 	uint64_t end = os->now_ns();
-	state.next_ns = end + SHARE * (end - begin);
+	set_next(end + SHARE * (end - begin));
 	pg64_count_add(PG64_C_promote_us, (end - begin) / 1000);
 }
 

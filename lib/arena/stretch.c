@@ -42,7 +42,7 @@ static void forget_collapsed(struct arena *a, size_t s)
 /* What is touched next in stretch @s must not bring a PMD-size page by itself. */
 static void fence_again(const struct arena *a, size_t s)
 {
-	if (a->advised && pg64_page_needs_fence(PG64_MEM_HEAP))
+	if (pg64_page_needs_fence(PG64_MEM_HEAP))
 		pg64_page_fence(a->start + s * pg64_pmd_bytes(), pg64_pmd_bytes());
 }
 
@@ -82,7 +82,8 @@ int pg64_stretch_purge(struct arena *a, size_t s, size_t touched, bool discard)
 bool pg64_stretch_wanted(const struct arena *a)
 {
 	struct pg64_arena_state *st = &pg64_arenas;
-	size_t min = a->advised ? st->pmd_min : st->collapse_min;
+	bool at_once = pg64_page_backend_known(PG64_MEM_HEAP) == PG64_BACKEND_COLLAPSE;
+	size_t min = at_once ? st->collapse_min : st->pmd_min;
 
 	return a->asked && !st->exact && st->committed_bytes > min;
 }
@@ -170,6 +171,9 @@ void pg64_stretch_settle(char *stretch, bool done)
 	} else if (!done) {
 		purge_uncommitted(a, s * per_stretch, per_stretch);
 		forget_collapsed(a, s);
+	} else if (pg64_bit(a->held, s)) {
+		/* Parts were freed meanwhile: as if it were now. */
+		pg64_stretch_purge(a, s, 0, false);
 	}
 	pg64_unlock(&pg64_arenas.lock);
 }

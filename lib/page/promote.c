@@ -84,27 +84,21 @@ static bool failed(int error)
 	return false;
 }
 
-/* Where the PMD size is enabled the touch may bring such a page by itself. */
-static bool touch_brings_all(char *stretch, size_t len)
+static bool is_present(char *page)
 {
-	const struct pg64_page_os *os = pg64_page_os();
-	size_t page = pg64_page_bytes();
-	unsigned char last = 0;
+	unsigned char seen = 0;
 
-	os->touch(stretch);
-	return os->mincore(stretch + len - page, page, &last) == 0 && (last & 1);
+	return pg64_page_os()->mincore(page, pg64_page_bytes(), &seen) == 0 && (seen & 1);
 }
 
 /* The stretch is whole in one VMA only without its fence. */
-static bool collapse(char *stretch, size_t len, bool empty)
+static bool collapse(char *stretch, size_t len)
 {
 	bool fenced = pg64_page_needs_fence(PG64_MEM_HEAP);
-	int ret = 0;
 
 	if (fenced)
 		pg64_page_unfence(stretch, len);
-	if (!empty || !touch_brings_all(stretch, len))
-		ret = pg64_page_os()->madvise(stretch, len, PG64_MADV_COLLAPSE);
+	int ret = pg64_page_os()->madvise(stretch, len, PG64_MADV_COLLAPSE);
 	if (ret == 0) {
 		promotion.failures = 0;
 		return true;
@@ -114,11 +108,23 @@ static bool collapse(char *stretch, size_t len, bool empty)
 	return failed(ret);
 }
 
+/*
+ * Only if the stretch is empty, and by one fault: what is there already is for promotion, and
+ * MADV_COLLAPSE would be slower than the faults that it saves.
+ */
 bool pg64_promotion_populate(char *stretch, size_t len)
 {
-	if (!has_room(len) || !collapse(stretch, len, true))
+	char *last = stretch + len - pg64_page_bytes();
+
+	if (is_present(stretch) || is_present(last) || !has_room(len))
 		return false;
-	pg64_count(PG64_C_collapse_ok);
+	pg64_page_unfence(stretch, len);
+	pg64_page_os()->touch(stretch);
+	if (!is_present(last)) {
+		pg64_page_fence(stretch, len);
+		return false;
+	}
+	pg64_count(PG64_C_promote_born);
 	return true;
 }
 
@@ -134,11 +140,11 @@ bool pg64_page_promote(void *stretch)
 		pg64_count(PG64_C_skip_promote_sparse);
 		return false;
 	}
-	if (seen.shared || (!seen.shared_known && pg64_counted(PG64_C_forks))) {
+	if (seen.shared || !seen.shared_known) {
 		pg64_count(PG64_C_skip_promote_shared);
 		return false;
 	}
-	if (!has_room(len) || !collapse(stretch, len, false))
+	if (!has_room(len) || !collapse(stretch, len))
 		return false;
 	pg64_count(PG64_C_promote_ok);
 	return true;

@@ -9,6 +9,9 @@
 #include "base/fmt.h"
 #include "page/probe.h"
 
+/* With base pages of 16 KiB a PMD-size page has 32 MiB: too much to be ahead of use. */
+#define BORN_MAX (2 * PG64_MIB)
+
 /* Consecutive failures, of those that may pass, after which collapsing is not tried any more. */
 #define COLLAPSE_FAILURES_MAX 64
 
@@ -202,7 +205,8 @@ bool pg64_page_wants_populate(void)
 	 * one fault brings it.
 	 */
 	return backends[pg64_page_backend(PG64_MEM_HEAP)]->populate ||
-	       (pg64_page_promotes() && pg64_page_needs_fence(PG64_MEM_HEAP));
+	       (pg64_page_promotes() && pg64_page_needs_fence(PG64_MEM_HEAP) &&
+		       pg64_pmd_bytes() <= BORN_MAX);
 }
 
 bool pg64_page_populate(void *addr, size_t len)

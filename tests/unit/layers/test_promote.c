@@ -224,17 +224,38 @@ static void where_sharing_cannot_be_seen(void)
 	use(span + MIN, STRETCH);
 	fake.shared_unknown = true;
 	live(3 * SECOND);
-	CHECK_EQ(promoted(span, MIN), MIN / STRETCH);
+	CHECK_EQ(promoted(span, MIN), 0);
 }
 
-static void where_sharing_cannot_be_seen_after_a_fork(void)
+/* A commit that reaches into a stretch which holds data: not taken for empty, and not forgotten. */
+static void not_born_where_data_is(void)
 {
 	begin();
+	char *p = span + MIN;
+	pg64_arenas.pmd_min = SIZE_MAX;
+	use(p, 2 * STRETCH);
+	pg64_span_decommit(p + STRETCH / 2, STRETCH);
+	pg64_arenas.pmd_min = MIN;
+	REQUIRE(pg64_span_commit(p, 2 * STRETCH) == 0);
+	CHECK_EQ(promoted(p, 2 * STRETCH), 0);
+	CHECK_EQ(totals().collapsed, 0);
+	CHECK(fake_has_boundary(p, STRETCH) && fake_has_boundary(p + STRETCH, STRETCH));
+	CHECK(keeps_its_contents(p, STRETCH / 2));
+	CHECK(keeps_its_contents(p + STRETCH + STRETCH / 2, STRETCH / 2));
+}
+
+/* No page of that size is free: the granule that came is kept, and its fence is there again. */
+static void born_without_a_page(void)
+{
+	begin();
+	fake.pmd = false;
 	use(span + MIN, STRETCH);
-	fake.shared_unknown = true;
-	pg64_count(PG64_C_forks);
-	live(3 * SECOND);
-	CHECK_EQ(promoted(span, MIN), 0);
+	CHECK_EQ(promoted(span + MIN, STRETCH), 0);
+	CHECK_EQ(totals().collapsed, 0);
+	CHECK_EQ(pg64_counted(PG64_C_fail_promote), 0);
+	CHECK(fake_has_boundary(span + MIN, STRETCH));
+	CHECK_EQ(fake.advised[FAKE_COLLAPSE], 0);
+	CHECK(keeps_its_contents(span + MIN, STRETCH));
 }
 
 static void not_near_a_limit(void)
@@ -381,10 +402,10 @@ int main(int argc, char **argv)
 		CASE(old_and_dense), CASE(without_the_pmd_size), CASE(on_the_patched_kernel),
 		CASE(off_is_off), CASE(share_of_the_time), CASE(young_again_after_a_purge),
 		CASE(not_what_is_sparse), CASE(not_what_is_shared),
-		CASE(where_sharing_cannot_be_seen), CASE(where_sharing_cannot_be_seen_after_a_fork),
-		CASE(not_near_a_limit), CASE(gives_up), CASE(failure_leaves_fences),
-		CASE(purge_of_a_part), CASE(purge_of_all), CASE(freed_meanwhile),
-		CASE(children_wait), CASE(not_in_exact_mode)};
+		CASE(where_sharing_cannot_be_seen), CASE(not_born_where_data_is),
+		CASE(born_without_a_page), CASE(not_near_a_limit), CASE(gives_up),
+		CASE(failure_leaves_fences), CASE(purge_of_a_part), CASE(purge_of_all),
+		CASE(freed_meanwhile), CASE(children_wait), CASE(not_in_exact_mode)};
 
 	return RUN_CASES(cases, argc, argv);
 }
