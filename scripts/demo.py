@@ -244,19 +244,6 @@ def run_rounds(cluster, settings, size, options, library, progress):
     return results
 
 
-def end_strays(folder):
-    """End what still runs inside our folder: only processes that this run started do."""
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
-            continue
-        try:
-            where = os.readlink(f"/proc/{entry}/cwd")
-            if where == folder or where.startswith(folder + "/"):
-                os.kill(int(entry), signal.SIGKILL)
-        except OSError:
-            continue
-
-
 class Workplace:
     """A temporary folder with a cluster in it, and nothing left of either afterwards."""
 
@@ -278,7 +265,7 @@ class Workplace:
         try:
             if self.cluster:
                 self.cluster.stop()
-            end_strays(self.folder)
+            pg64test.end_strays(self.folder)
             shutil.rmtree(self.folder, ignore_errors=True)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, old)

@@ -16,6 +16,7 @@ import time
 
 import knobs
 import pages
+import pg64test
 from place import Place
 from workload import SampleError, check_sample
 
@@ -87,19 +88,6 @@ class Settings:
         return False
 
 
-def end_strays(folder):
-    """End what still runs inside a workload's folder: only what the workload started does."""
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
-            continue
-        try:
-            where = os.readlink(f"/proc/{entry}/cwd")
-            if where == folder or where.startswith(folder + "/"):
-                os.kill(int(entry), signal.SIGKILL)
-        except OSError:
-            continue
-
-
 @contextlib.contextmanager
 def workplace(build, quick):
     """A Place in a temporary folder; nothing of it is left afterwards, whatever happens."""
@@ -110,7 +98,7 @@ def workplace(build, quick):
     finally:
         old = signal.pthread_sigmask(signal.SIG_BLOCK, knobs.SIGNALS)
         try:
-            end_strays(folder)
+            pg64test.end_strays(folder)
             shutil.rmtree(folder, ignore_errors=True)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, old)

@@ -6,6 +6,7 @@ them. A skip is exit status 77 with one line "SKIP: reason", and never counts as
 """
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -82,3 +83,16 @@ def probe(path):
         if said.returncode == 0 and len(words) == 3:
             found[KINDS[int(words[0])]] = (BACKENDS[int(words[1])], words[2])
     return found
+
+
+def end_strays(folder):
+    """End what still runs inside a temporary folder of ours: only what we started does."""
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        try:
+            where = os.readlink(f"/proc/{entry}/cwd")
+            if where == folder or where.startswith(folder + "/"):
+                os.kill(int(entry), signal.SIGKILL)
+        except OSError:
+            continue
