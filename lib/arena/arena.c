@@ -353,8 +353,12 @@ void pg64_arena_after_fork(bool child)
 
 	if (child) {
 		forget_busy(st);
-		/* It may be about to exec, and what it shares with its parent is not for it. */
-		pg64_promote_reset(1000000000);
+		/*
+		 * It may be about to exec, and what it shares with its parent is not for it. Where
+		 * nothing is promoted the clock, which others may interpose, is not asked.
+		 */
+		if (st->pmd_min != SIZE_MAX)
+			pg64_promote_reset(1000000000);
 	}
 	pg64_ahead_after_fork();
 	pg64_unlock_after_fork(&st->lock);
