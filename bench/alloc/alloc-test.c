@@ -14,12 +14,6 @@
 #define MAX_SIZE 8192
 #define STEPS 28000000
 
-struct shared {
-	const struct options *options;
-	uint64_t steps;
-	uint64_t checksum[MAX_THREADS];
-};
-
 /* u^3 puts 0.2^(1/3) = 58 % of the steps on the first 20 % of the slots; u^7, 79 %. */
 static uint32_t pareto_index(uint64_t *seed, uint32_t count)
 {
@@ -28,11 +22,8 @@ static uint32_t pareto_index(uint64_t *seed, uint32_t count)
 	return (uint32_t)(square * square * square * u * count);
 }
 
-static void work(unsigned index, void *argument)
+static uint64_t work(unsigned index, unsigned threads, uint64_t steps)
 {
-	struct shared *shared = argument;
-	const unsigned threads = shared->options->threads;
-	const uint64_t steps = share(shared->steps, threads, index);
 	const uint32_t count = SLOTS / threads;
 	struct slot *slots = get_block(count * sizeof(*slots));
 	uint64_t seed = 1000 + index, sum = 0;
@@ -50,22 +41,10 @@ static void work(unsigned index, void *argument)
 	for (uint32_t i = 0; i < count; i++)
 		sum += slot_empty(&slots[i]);
 	free(slots);
-	shared->checksum[index] = sum;
+	return sum;
 }
 
 int main(int argc, char **argv)
 {
-	static struct shared shared;
-	struct options options;
-	uint64_t checksum = 0;
-
-	parse_options(&options, argc, argv);
-	shared.options = &options;
-	shared.steps = scaled(&options, STEPS);
-	run_threads(options.threads, work, &shared);
-	for (unsigned i = 0; i < options.threads; i++)
-		checksum += shared.checksum[i];
-	print_metric("operations", shared.steps);
-	print_metric("checksum", checksum);
-	return 0;
+	return run_parts(argc, argv, STEPS, work);
 }

@@ -12,33 +12,14 @@
 #define ROUNDS 12000000
 #define WRITES 400
 
-struct shared {
-	const struct options *options;
-	uint64_t rounds;
-	uint64_t checksum[MAX_THREADS];
-};
-
-static void work(unsigned index, void *argument)
+static uint64_t work(unsigned index, unsigned threads, uint64_t steps)
 {
-	struct shared *shared = argument;
-
-	shared->checksum[index] =
-		cache_rounds(share(shared->rounds, shared->options->threads, index), WRITES);
+	(void)index;
+	(void)threads;
+	return cache_rounds(steps, WRITES);
 }
 
 int main(int argc, char **argv)
 {
-	static struct shared shared;
-	struct options options;
-	uint64_t checksum = 0;
-
-	parse_options(&options, argc, argv);
-	shared.options = &options;
-	shared.rounds = scaled(&options, ROUNDS);
-	run_threads(options.threads, work, &shared);
-	for (unsigned i = 0; i < options.threads; i++)
-		checksum += shared.checksum[i];
-	print_metric("operations", shared.rounds);
-	print_metric("checksum", checksum);
-	return 0;
+	return run_parts(argc, argv, ROUNDS, work);
 }

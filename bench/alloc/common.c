@@ -103,3 +103,37 @@ void *get_block(size_t size)
 	}
 	return block;
 }
+
+struct parts {
+	uint64_t (*work)(unsigned index, unsigned threads, uint64_t steps);
+	unsigned threads;
+	uint64_t steps;
+	uint64_t checksum[MAX_THREADS];
+};
+
+static void one_part(unsigned index, void *argument)
+{
+	struct parts *parts = argument;
+
+	parts->checksum[index] =
+		parts->work(index, parts->threads, share(parts->steps, parts->threads, index));
+}
+
+int run_parts(int argc, char **argv, uint64_t total,
+	uint64_t (*work)(unsigned index, unsigned threads, uint64_t steps))
+{
+	static struct parts parts;
+	struct options options;
+	uint64_t checksum = 0;
+
+	parse_options(&options, argc, argv);
+	parts.work = work;
+	parts.threads = options.threads;
+	parts.steps = scaled(&options, total);
+	run_threads(options.threads, one_part, &parts);
+	for (unsigned i = 0; i < options.threads; i++)
+		checksum += parts.checksum[i];
+	print_metric("operations", parts.steps);
+	print_metric("checksum", checksum);
+	return 0;
+}

@@ -36,6 +36,13 @@ uint64_t share(uint64_t total, unsigned threads, unsigned index);
  */
 void run_threads(unsigned threads, void (*work)(unsigned index, void *argument), void *argument);
 
+/*
+ * main() of programs whose threads do their parts of `total` steps, each by itself: work() does
+ * `steps` of them as thread `index` of `threads` and returns its checksum; the sum is printed.
+ */
+int run_parts(int argc, char **argv, uint64_t total,
+	uint64_t (*work)(unsigned index, unsigned threads, uint64_t steps));
+
 /* One `metric value` line. */
 void print_metric(const char *name, uint64_t value);
 
