@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""What pg64 is to reach, as ratios, and what results of bench/run say of each.
+
+The targets were set from first measurements, before the suite was written; they are kept as they
+were, so that a miss shows. A ratio is a cost ratio as in pairs.py: below 1 is better.
+"""
+import argparse
+import sys
+
+import pairs
+import record
+from results import Run
+
+FAULTS, MEMORY = "minor_faults", "memory"
+# The best of them counts, so the largest ratio does.
+ALLOCATORS = ("mimalloc", "jemalloc", "tcmalloc")
+LARGE = ("group:PostgreSQL", "redis-set", "memcached-set", "group:large heaps")
+SMALL = ("group:malloc benchmarks",)
+TOUCHED = (("64 B", "touch-64b"), ("4 KiB", "touch-4kib"), ("1 MiB", "touch-1mib"))
+
+
+class Target:
+    """`limit`: the ratio of `variant` to each of `bases`, in `figure` (None: the primary one of
+    each result), as a geometric mean over `results`: names, or "group:NAME" for all of a group."""
+
+    def __init__(self, text, limit, results, figure=None, variant="pg64", bases=("glibc",)):
+        self.text, self.limit, self.figure = text, limit, figure
+        self.results = (results,) if isinstance(results, str) else results
+        self.variant, self.bases = variant, bases
+
+    def names(self, run):
+        """The results of a run that count."""
+        groups, found = run.groups(), []
+        for name in self.results:
+            if name.startswith("group:"):
+                found += groups.get(name.removeprefix("group:"), [])
+            elif name in run.results:
+                found.append(name)
+        return found
+
+    def _figure(self, run, name):
+        if self.figure == MEMORY:
+            return run.memory(name)
+        return self.figure or run.primary(name)
+
+    def against(self, run, base):
+        """pairs.Estimate to one base, or None where nothing was measured under both."""
+        workloads = {}
+        for name in self.names(run):
+            figure = self._figure(run, name)
+            if figure is None:
+                continue
+            mine, other = (run.values(name, variant, figure) for variant in (self.variant, base))
+            ratios = {number: pairs.cost_ratio(mine[number], other[number], run.better(figure))
+                      for number in pairs.matched(mine, other)[0]}
+            if pairs.usable(ratios):
+                workloads.setdefault(run.results[name].get("workload"), {})[name] = ratios
+        if not workloads:
+            return None
+        if sum(map(len, workloads.values())) == 1:
+            ((ratios,),) = [tuple(found.values()) for found in workloads.values()]
+            return pairs.of_ratios(list(ratios.values()))
+        return pairs.geometric_mean(list(workloads.values()))
+
+    def measured(self, run):
+        """The Estimate that counts: that to the best of the bases. None unless it has them all."""
+        found = [self.against(run, base) for base in self.bases]
+        return None if None in found else max(found, key=lambda estimate: estimate.ratio)
+
+
+TARGETS = (
+    *(Target(f"first touch, {size} blocks", limit, name)
+      for (size, name), limit in zip(TOUCHED, (0.20, 0.20, 0.25))),
+    *(Target(f"first touch, {size} blocks, to glibc64", 0.6, name, bases=("glibc64",))
+      for size, name in TOUCHED),
+    Target("first touch, 4 KiB blocks, `collapse`", 0.30, "touch-4kib", variant="pg64-collapse"),
+    Target("faults: heap", 0.065, "touch-4kib", FAULTS),
+    Target("faults: PostgreSQL, prewarm", 0.0635, "pg-prewarm", FAULTS),
+    Target("faults: PostgreSQL, TPC-B", 0.15, "pg-tpcb-4", FAULTS),
+    Target("faults: PostgreSQL, sort and hash join", 0.20, ("pg-sort", "pg-join"), FAULTS),
+    Target("PostgreSQL, prewarm", 0.50, "pg-prewarm"),
+    Target("PostgreSQL, sort and hash join", 0.80, ("pg-sort", "pg-join")),
+    Target("python3", 0.80, "python3"),
+    Target("churn of mixed sizes", 0.40, "churn-mixed-16384-t1"),
+    Target("malloc benchmarks, to the best other allocator", 0.95, SMALL, bases=ALLOCATORS),
+    Target("memory: large programs", 1.05, LARGE, MEMORY),
+    Target("memory: small programs", 1.08, SMALL, MEMORY),
+    Target("/bin/true", 1.05, "startup"),
+    Target("Redis: p99 of SET during BGSAVE", 1.0, "redis-bgsave", "p99_s"),
+    Target("Redis: memory held after BGSAVE", 1.02, "redis-bgsave", "held_bytes"),
+    Target("Redis: fork of a heap of 1 GiB", 0.5, "redis-bgsave", "fork_s"),
+    Target("random reads over 4 GiB, to 2 MiB pages", 1.05, "random-4gib", variant="pg64-auto",
+           bases=("glibc2m",)),
+    Target("Redis, GET, to 2 MiB pages", 1.05, "redis-get", variant="pg64-auto",
+           bases=("glibc2m",)),
+)
+
+
+def answer(target, estimate):
+    """(measured, interval, reached) as a reader sees them."""
+    if estimate is None or estimate.ratio is None:
+        return "not measured", "", ""
+    number = f"{estimate.ratio:.3f}" if target.limit < 0.1 else f"{estimate.ratio:.2f}"
+    if estimate.low is None:
+        return number, "", "yes" if estimate.ratio <= target.limit else "no"
+    digits = 3 if target.limit < 0.1 else 2
+    between = f"{estimate.low:.{digits}f} to {estimate.high:.{digits}f}"
+    if estimate.ratio > target.limit:
+        return number, between, "no"
+    return number, between, "yes" if estimate.high <= target.limit else "yes, not beyond noise"
+
+
+def rows(runs, targets=TARGETS):
+    """[[target, at most, measured, 95 %, reached]]; each from the first run that has it."""
+    found = []
+    for target in targets:
+        estimates = [estimate for run in runs if (estimate := target.measured(run))]
+        found.append([target.text, f"{target.limit:g}",
+                      *answer(target, estimates[0] if estimates else None)])
+    return found
+
+
+def markdown(lines):
+    head = ["target", "at most", "measured", "95 %", "reached"]
+    return "\n".join("| " + " | ".join(cells) + " |"
+                     for cells in (head, ["---"] * len(head), *lines))
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="bench/targets", description="Say which targets results of bench/run reach, as a "
+        "Markdown table. Ratios to glibc with 4 KiB pages, unless said otherwise.")
+    parser.add_argument("result", nargs="+", help="result.json, or its folder; a target is looked "
+                        "up in the first one that measured it")
+    options, runs = parser.parse_args(), []
+    for path in options.result:
+        try:
+            runs.append(Run(record.read(path)))
+        except record.RecordError as error:
+            print(f"bench/targets: {error}", file=sys.stderr)
+            return 2
+    print(markdown(rows(runs)))
+    return 0
