@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 """The benchmark runner: order, records, resumption, failures, knobs. Its workloads here are fakes;
 one test runs bench/run itself and ends it in the middle."""
+import contextlib
+import fcntl
 import io
 import json
 import os
@@ -230,6 +232,15 @@ class Knobs(unittest.TestCase):
         for variant in variants.ALL.values():
             self.assertEqual(set(variant.knobs()) | names, names | set(
                 variants.SETTINGS[variant.setting]))
+
+    def test_a_wait_for_them_is_said(self):
+        with tempfile.NamedTemporaryFile() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            said = io.StringIO()
+            with contextlib.redirect_stderr(said), self.assertRaises(knobs.Unavailable):
+                with knobs.Knobs({}, lock=lock.name, wait_s=1.3):
+                    self.fail("the lock was held")
+        self.assertEqual(said.getvalue().count(lock.name), 1)
 
     def test_they_are_back_after_the_end_of_a_run(self):
         if os.geteuid() or not knobs.state():

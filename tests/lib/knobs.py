@@ -74,7 +74,8 @@ def preset(name, root=ROOT):
 
 
 class Knobs:
-    """Context manager, see the head of this file. `wait_s`: how long to wait for the lock."""
+    """Context manager, see the head of this file. `wait_s`: how long to wait for the lock; that it
+    waits is said once, after a second."""
 
     def __init__(self, settings, root=ROOT, lock=LOCK, wait_s=600):
         self.settings = preset(settings, root) if isinstance(settings, str) else dict(settings)
@@ -140,16 +141,21 @@ class Knobs:
             return
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self.lock_fd = os.open(self.lock_path, flags, 0o600)
-        end = time.monotonic() + self.wait_s
+        begin, said = time.monotonic(), False
         while True:
             try:
                 fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if time.monotonic() > end:
+                waited = time.monotonic() - begin
+                if waited > self.wait_s:
                     os.close(self.lock_fd)
                     self.lock_fd = None
                     raise Unavailable(f"{self.lock_path} is held by another test") from None
+                if waited > 1 and not said:
+                    said = True
+                    print(f"waiting up to {self.wait_s:.0f} s for {self.lock_path}: a test or a "
+                          "benchmark run has the knobs", file=sys.stderr, flush=True)
                 time.sleep(0.05)
         left = os.pread(self.lock_fd, 65536, 0)
         if left:  # a run that ended with its guardian, by a crash: mend what it left
