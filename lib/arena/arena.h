@@ -73,8 +73,9 @@ static inline bool pg64_promote_due(void)
 }
 
 /**
- * Promote at most one stretch of the heap that is dense and old, if it is time for one: promotion
- * takes no more than a sixteenth of the time. Takes up to milliseconds when it does something.
+ * Promote a few neighbouring stretches of the heap that are dense and old, if it is time for it:
+ * promotion takes no more than a sixteenth of the time. Takes up to milliseconds when it does
+ * something.
  */
 void pg64_promote_step(void);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Promotion of what is there: stretches that are dense, old and live, one at a time.
+ * Promotion of what is there: stretches that are dense, old and live, a few neighbours at a time.
  *
  * A stretch is a candidate when all of it was in use at two scans that began SCAN_NS apart, and
  * nothing of it was given back in between. Whether it is resident, and nobody else's, the page
@@ -59,8 +59,28 @@ static bool is_candidate(struct arena *a, size_t s)
 	return false;
 }
 
-/* Go on with the scan to the next candidate and take it; NULL: none found this time. Lock held. */
-static char *next_candidate(uint64_t now)
+struct run {
+	char *start;
+	size_t count; /* stretches; 0: none found this time */
+};
+
+/* Take candidates from stretch @s on, the scan's next, up to @max or the first that is none. */
+static struct run take_run(struct arena *a, size_t max)
+{
+	struct run run = {a->start + state.stretch * pg64_pmd_bytes(), 0};
+
+	while (run.count < max && (state.stretch + 1) * pg64_pmd_bytes() <= a->frontier) {
+		size_t s = state.stretch++;
+
+		if (!is_candidate(a, s) || !pg64_stretch_take(a, s))
+			break;
+		run.count++;
+	}
+	return run;
+}
+
+/* Go on with the scan to the next candidates and take up to @max of them. Lock held. */
+static struct run next_run(uint64_t now, size_t max)
 {
 	struct pg64_arena_state *st = &pg64_arenas;
 	size_t pmd = pg64_pmd_bytes();
@@ -74,35 +94,37 @@ static char *next_candidate(uint64_t now)
 			/* Round once. */
 			state.arena = state.stretch = 0;
 			set_next(state.scan_ns + SCAN_NS);
-			return NULL;
+			break;
 		}
 		if (!a->start || !a->asked || (state.stretch + 1) * pmd > a->frontier) {
 			state.arena++;
 			state.stretch = 0;
 			continue;
 		}
-		size_t s = state.stretch++;
-		if (is_candidate(a, s) && pg64_stretch_take(a, s))
-			return a->start + s * pmd;
+		struct run run = take_run(a, max);
+		if (run.count)
+			return run;
 	}
-	return NULL;
+	return (struct run){NULL, 0};
 }
 
 static void step(uint64_t begin)
 {
 	struct pg64_arena_state *st = &pg64_arenas;
 	const struct pg64_page_os *os = pg64_page_os();
-	char *stretch = NULL;
+	struct run run = {NULL, 0};
 
 	pg64_lock(&st->lock);
 	if (!st->exact && st->committed_bytes > st->pmd_min)
-		stretch = next_candidate(begin);
+		run = next_run(begin, pg64_page_promotion_run());
 	else
 		set_next(begin + SCAN_NS);
 	pg64_unlock(&st->lock);
-	if (!stretch)
+	if (!run.count)
 		return;
-	pg64_stretch_settle(stretch, pg64_page_promote(stretch));
+	uint32_t done = pg64_page_promote(run.start, run.count);
+	for (size_t i = 0; i < run.count; i++)
+		pg64_stretch_settle(run.start + i * pg64_pmd_bytes(), done >> i & 1);
 	uint64_t end = os->now_ns();
 	set_next(end + SHARE * (end - begin));
 	pg64_count_add(PG64_C_promote_us, (end - begin) / 1000);

@@ -128,12 +128,22 @@ bool pg64_page_populate(void *addr, size_t len);
  */
 bool pg64_page_promotes(void);
 
+/** Stretches that one call of pg64_page_promote() takes at most. */
+#define PG64_PROMOTE_RUN_MAX 16
+
 /**
- * Move one stretch that is in use, readable and writable, to a PMD-size page; its contents stay.
- * Only if it is dense, no forked process has part of it and no memory limit is near. On success it
- * has no fence any more: draw it again before memory of it is purged and used anew. true: done.
+ * How many stretches pg64_page_promote() should be given, so that it does not take long: by what
+ * its system calls took up to now. Not thread-safe, nor is pg64_page_promote().
  */
-bool pg64_page_promote(void *stretch);
+size_t pg64_page_promotion_run(void);
+
+/**
+ * Move @count neighbouring stretches that are in use, readable and writable, to PMD-size pages;
+ * their contents stay. Only those that are dense, of which no forked process has a part, and while
+ * no memory limit is near. Those that are moved have no fence any more: draw it again before memory
+ * of them is purged and used anew. Bit i of what is returned: stretch i is done.
+ */
+uint32_t pg64_page_promote(void *run, size_t count);
 
 /**
  * Give the memory of whole granules back; they read as zero afterwards. 0 or -errno.

@@ -27,6 +27,15 @@
 /* Consecutive failures after which it is not tried any more. */
 #define FAILURES_MAX 64
 
+/*
+ * MADV_COLLAPSE waits once a call for CPUs with pages on their way to the lists of the reclaim
+ * (lru_add_drain_all() in madvise_collapse(), mm/khugepaged.c): a microsecond or milliseconds,
+ * depending on what they do. Where that is more than one part in WAIT_ONE_IN of a call, neighbours
+ * are moved by one call; but it may take only so much longer than one of a single stretch does.
+ */
+#define WAIT_ONE_IN 8
+#define RUN_NS 2000000
+
 /* A stretch is dense if no more than one page in so many is absent: it will become resident. */
 #define ABSENT_ONE_IN 16
 
@@ -38,12 +47,21 @@ static struct {
 	_Atomic bool tight; /* there was less than a step: wait before looking again */
 } promotion;
 
+/* Of calls that succeeded. One thread at a time promotes. */
+static struct {
+	size_t run; /* stretches that the next call may take */
+	uint64_t first_ns; /* what a call of one stretch takes */
+	uint64_t further_ns; /* what each further one adds; 0: not known */
+} pace;
+
 void pg64_promotion_init(bool wanted)
 {
 	promotion.on = wanted;
 	promotion.failures = 0;
 	promotion.room_until_ns = 0;
 	promotion.room = 0;
+	pace.run = 1;
+	pace.first_ns = pace.further_ns = 0;
 }
 
 bool pg64_promotion_on(void)
@@ -73,7 +91,7 @@ static bool has_room(size_t len)
 	return true;
 }
 
-static bool failed(int error)
+static void failed(int error)
 {
 	pg64_count(PG64_C_fail_promote);
 	if (++promotion.failures >= FAILURES_MAX && promotion.on) {
@@ -81,7 +99,6 @@ static bool failed(int error)
 		pg64_count(PG64_C_gate_promote_closed);
 		pg64_verbose(1, "PMD-size pages are not made any more: error %d", -error);
 	}
-	return false;
 }
 
 static bool is_present(char *page)
@@ -91,21 +108,69 @@ static bool is_present(char *page)
 	return pg64_page_os()->mincore(page, pg64_page_bytes(), &seen) == 0 && (seen & 1);
 }
 
-/* The stretch is whole in one VMA only without its fence. */
-static bool collapse(char *stretch, size_t len)
+static void learn(size_t count, uint64_t ns)
+{
+	if (count == 1 || ns < pace.first_ns)
+		pace.first_ns = ns;
+	/* What was too slow is forgotten after some calls: the machine may be idle by now. */
+	pace.further_ns = count > 1 ? (ns - pace.first_ns) / (count - 1)
+				    : pace.further_ns - pace.further_ns / 8;
+	size_t next = pace.run > 2 * count ? pace.run : 2 * count;
+	uint64_t each = pace.further_ns;
+	if (each) {
+		uint64_t wait = pace.first_ns > each ? pace.first_ns - each : 0;
+		uint64_t pays = WAIT_ONE_IN * wait / each, fits = 1 + RUN_NS / each;
+
+		next = next < fits ? next : fits;
+		next = next < pays ? next : pays;
+	}
+	pace.run = !next ? 1 : next < PG64_PROMOTE_RUN_MAX ? next : PG64_PROMOTE_RUN_MAX;
+}
+
+static int call(char *run, size_t count)
+{
+	const struct pg64_page_os *os = pg64_page_os();
+	uint64_t begin = os->now_ns();
+	int ret = os->madvise(run, count * pg64_pmd_bytes(), PG64_MADV_COLLAPSE);
+
+	pg64_count(PG64_C_promote_calls);
+	if (ret < 0)
+		return ret;
+	promotion.failures = 0;
+	learn(count, os->now_ns() - begin);
+	return 0;
+}
+
+/*
+ * Bit mask of the stretches that were moved. They are whole in one VMA only without their fences.
+ * A call that fails has moved any of them: it stops at some errors, goes on at others, and says
+ * the last one. Asked one by one, those that were moved say so at once, and the others why not.
+ */
+static uint32_t collapse(char *run, size_t count)
 {
 	bool fenced = pg64_page_needs_fence(PG64_MEM_HEAP);
+	size_t len = pg64_pmd_bytes();
+	uint32_t done = 0;
 
 	if (fenced)
-		pg64_page_unfence(stretch, len);
-	int ret = pg64_page_os()->madvise(stretch, len, PG64_MADV_COLLAPSE);
-	if (ret == 0) {
-		promotion.failures = 0;
-		return true;
+		pg64_page_unfence(run, count * len);
+	int ret = call(run, count);
+	if (ret == 0)
+		return ((uint32_t)1 << count) - 1;
+	if (count > 1)
+		pace.run = 1;
+	for (size_t i = 0; i < count; i++) {
+		if (count > 1)
+			ret = call(run + i * len, 1);
+		if (ret == 0) {
+			done |= (uint32_t)1 << i;
+			continue;
+		}
+		if (fenced)
+			pg64_page_fence(run + i * len, len);
+		failed(ret);
 	}
-	if (fenced)
-		pg64_page_fence(stretch, len);
-	return failed(ret);
+	return done;
 }
 
 /*
@@ -128,13 +193,16 @@ bool pg64_promotion_populate(char *stretch, size_t len)
 	return true;
 }
 
-bool pg64_page_promote(void *stretch)
+size_t pg64_page_promotion_run(void)
 {
-	const struct pg64_page_os *os = pg64_page_os();
-	size_t len = pg64_pmd_bytes();
+	return pace.run;
+}
+
+static bool is_fit(char *stretch, size_t len)
+{
 	struct pg64_page_seen seen;
 
-	if (!promotion.on || os->look(stretch, len, &seen) < 0)
+	if (!promotion.on || pg64_page_os()->look(stretch, len, &seen) < 0)
 		return false;
 	if (seen.present < len - len / ABSENT_ONE_IN) {
 		pg64_count(PG64_C_skip_promote_sparse);
@@ -144,8 +212,22 @@ bool pg64_page_promote(void *stretch)
 		pg64_count(PG64_C_skip_promote_shared);
 		return false;
 	}
-	if (!has_room(len) || !collapse(stretch, len))
-		return false;
-	pg64_count(PG64_C_promote_ok);
-	return true;
+	return has_room(len);
+}
+
+uint32_t pg64_page_promote(void *run, size_t count)
+{
+	size_t len = pg64_pmd_bytes(), first = 0;
+	uint32_t done = 0;
+
+	for (size_t i = 0; i <= count; i++) {
+		if (i < count && is_fit((char *)run + i * len, len))
+			continue;
+		/* Those before it are neighbours. */
+		if (i > first)
+			done |= collapse((char *)run + first * len, i - first) << first;
+		first = i + 1;
+	}
+	pg64_count_add(PG64_C_promote_ok, (uint64_t)__builtin_popcount(done));
+	return done;
 }

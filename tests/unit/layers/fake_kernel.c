@@ -265,17 +265,25 @@ static int fake_mprotect(void *addr, size_t len, int prot)
 static int collapse(size_t first, size_t end)
 {
 	size_t per_pmd = pg64_pmd_bytes() / pg64_page_bytes();
+	int last = 0;
 
-	fake.now_ns += fake.collapse_ns;
+	fake.now_ns += fake.drain_ns;
 	if (fake.collapse_lies)
 		return 0;
 	for (size_t s = pg64_align_up(first, per_pmd); s + per_pmd <= end; s += per_pmd) {
-		if (!uniform(s, s + per_pmd) || !(pages[s].vma & VMA_WRITE) ||
-			empty(s, s + per_pmd))
-			return -EINVAL;
-		fill(s, s + per_pmd, (unsigned int)__builtin_ctzl(per_pmd));
+		if (fake.stuck == space + s * pg64_page_bytes())
+			last = fake.stuck_error;
+		else if (!uniform(s, s + per_pmd) || !(pages[s].vma & VMA_WRITE) ||
+			 empty(s, s + per_pmd))
+			last = -EINVAL;
+		else if ((size_t)1 << pages[s].order != per_pmd || !pages[s].present) {
+			fake.now_ns += fake.collapse_ns;
+			fill(s, s + per_pmd, (unsigned int)__builtin_ctzl(per_pmd));
+		}
+		if (last && last != -EAGAIN)
+			break;
 	}
-	return 0;
+	return last;
 }
 
 static void cold(size_t first, size_t end)
@@ -466,6 +474,11 @@ void fake_write(char *addr, size_t len, int value)
 	for (size_t i = first; i < end; i++)
 		fault(i);
 	memset(addr, value, len);
+}
+
+void fake_drop(char *addr, size_t len)
+{
+	zap(index_of(addr), index_of(addr + len));
 }
 
 bool fake_is_mapped(const char *addr)

@@ -36,8 +36,12 @@ struct fake_kernel {
 	bool shared_unknown; /* look() cannot say */
 	int look_error;
 	uint64_t room; /* what is left before a memory limit */
-	uint64_t now_ns; /* the clock; stands still but for collapse_ns */
-	uint64_t collapse_ns; /* what MADV_COLLAPSE takes */
+	uint64_t now_ns; /* the clock; stands still but for the two below */
+	uint64_t drain_ns,
+		collapse_ns; /* what MADV_COLLAPSE takes: a call, and each stretch of it */
+	/* One stretch that cannot be collapsed, and why: a call goes on after -EAGAIN only. */
+	char *stuck;
+	int stuck_error;
 	/* Called in a touch, before it takes effect: what another thread does in the meantime. */
 	void (*in_touch)(char *addr);
 	/* What happened. */
@@ -60,6 +64,9 @@ void fake_write(char *addr, size_t len, int value);
 
 bool fake_is_mapped(const char *addr);
 bool fake_is_writable(const char *addr);
+/** What the program does that gives memory back behind pg64's back. */
+void fake_drop(char *addr, size_t len);
+
 /** Bytes present in [addr, addr + len). */
 size_t fake_present(const char *addr, size_t len);
 /** Bytes of memory that partly unmapped PMD-size pages still hold in [addr, addr + len). */

@@ -168,6 +168,90 @@ static void share_of_the_time(void)
 	CHECK(spent <= (fake.now_ns - start) / 16 + fake.collapse_ns);
 }
 
+/* Calls that it took to move all that is there, a heap of 2 * MIN. */
+static uint64_t calls_for_all(uint64_t drain_ns, uint64_t collapse_ns)
+{
+	begin_with(PG64_BACKEND_MTHP, false, PG64_PMD_AUTO);
+	fake.drain_ns = drain_ns;
+	fake.collapse_ns = collapse_ns;
+	use(span + MIN, MIN);
+	live(30 * SECOND);
+	CHECK_EQ(promoted(span, 2 * MIN), 2 * MIN / STRETCH);
+	CHECK(keeps_its_contents(span, 2 * MIN));
+	CHECK_EQ(pg64_counted(PG64_C_promote_ok), 2 * MIN / STRETCH);
+	return pg64_counted(PG64_C_promote_calls);
+}
+
+/* 32 stretches: runs of 1, 2, 4, 8, 16, and the one that is left. */
+static void runs_where_the_drain_is_long(void)
+{
+	CHECK_EQ(calls_for_all(5000000, 100000), 6);
+}
+
+/* A call takes 2 ms more than one of a single stretch at most: runs of 1, 2, 4, 5, 5, 5, 5, 5. */
+static void runs_do_not_take_long(void)
+{
+	CHECK_EQ(calls_for_all(1000000, 500000), 8);
+}
+
+/* Two are tried now and then, as it may be different by now. */
+static void single_where_each_is_slow(void)
+{
+	CHECK(calls_for_all(100000, 5000000) >= 25);
+}
+
+/* Nothing is gained, so that no thread need be held longer than for one. */
+static void single_where_there_is_no_wait(void)
+{
+	CHECK(calls_for_all(1000, 265000) >= 20);
+}
+
+/* All of a run is moved but for the stretch that it fails for. */
+static void run_that_fails(int error)
+{
+	begin();
+	fake.stuck = span + 5 * STRETCH;
+	fake.stuck_error = error;
+	use(span + MIN, STRETCH);
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, MIN), MIN / STRETCH - 1);
+	CHECK_EQ(promoted(fake.stuck, STRETCH), 0);
+	CHECK(fake_has_boundary(fake.stuck, STRETCH));
+	CHECK(pg64_counted(PG64_C_fail_promote) > 0);
+	CHECK_EQ(pg64_counted(PG64_C_promote_ok), MIN / STRETCH - 1);
+	CHECK_EQ(totals().collapsed, MIN);
+	CHECK(keeps_its_contents(span, MIN));
+	fake.stuck = NULL;
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, MIN), MIN / STRETCH);
+}
+
+static void run_that_fails_and_goes_on(void)
+{
+	run_that_fails(-EAGAIN);
+}
+
+static void run_that_fails_and_stops(void)
+{
+	run_that_fails(-EINVAL);
+}
+
+/* What must not be moved cuts a run in two. */
+static void run_with_a_gap(void)
+{
+	begin_with(PG64_BACKEND_MTHP, false, PG64_PMD_AUTO);
+	fake.drain_ns = 5000000;
+	fake.collapse_ns = 100000;
+	use(span + MIN, MIN);
+	/* In use by the engine, not resident. */
+	fake_drop(span + 5 * STRETCH, STRETCH);
+	live(30 * SECOND);
+	CHECK_EQ(promoted(span, 2 * MIN), 2 * MIN / STRETCH - 1);
+	CHECK_EQ(fake_present(span + 5 * STRETCH, STRETCH), 0);
+	CHECK(pg64_counted(PG64_C_promote_calls) <= 8);
+	CHECK_EQ(pg64_counted(PG64_C_fail_promote), 0);
+}
+
 static void young_again_after_a_purge(void)
 {
 	begin();
@@ -400,8 +484,11 @@ int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {CASE(small_heap_stays), CASE(growth),
 		CASE(old_and_dense), CASE(without_the_pmd_size), CASE(on_the_patched_kernel),
-		CASE(off_is_off), CASE(share_of_the_time), CASE(young_again_after_a_purge),
-		CASE(not_what_is_sparse), CASE(not_what_is_shared),
+		CASE(off_is_off), CASE(share_of_the_time), CASE(runs_where_the_drain_is_long),
+		CASE(runs_do_not_take_long), CASE(single_where_each_is_slow),
+		CASE(single_where_there_is_no_wait), CASE(run_that_fails_and_goes_on),
+		CASE(run_that_fails_and_stops), CASE(run_with_a_gap),
+		CASE(young_again_after_a_purge), CASE(not_what_is_sparse), CASE(not_what_is_shared),
 		CASE(where_sharing_cannot_be_seen), CASE(not_born_where_data_is),
 		CASE(born_without_a_page), CASE(not_near_a_limit), CASE(gives_up),
 		CASE(failure_leaves_fences), CASE(purge_of_a_part), CASE(purge_of_all),
