@@ -173,10 +173,7 @@ static uint32_t collapse(char *run, size_t count)
 	return done;
 }
 
-/*
- * Only if the stretch is empty, and by one fault: what is there already is for promotion, and
- * MADV_COLLAPSE would be slower than the faults that it saves.
- */
+/* Only if the stretch is empty, and by one fault: what is there already is for promotion. */
 bool pg64_promotion_populate(char *stretch, size_t len)
 {
 	char *last = stretch + len - pg64_page_bytes();

@@ -199,11 +199,7 @@ bool pg64_page_promotes(void)
 
 bool pg64_page_wants_populate(void)
 {
-	/*
-	 * MADV_COLLAPSE of an empty stretch takes longer than its 64 KiB page faults: it waits for
-	 * every CPU (lru_add_drain_all()). Where the fence is all that keeps the PMD-size page out,
-	 * one fault brings it.
-	 */
+	/* Where the fence is all that keeps the PMD-size page out, one fault brings it. */
 	return backends[pg64_page_backend(PG64_MEM_HEAP)]->populate ||
 	       (pg64_page_promotes() && pg64_page_needs_fence(PG64_MEM_HEAP) &&
 		       pg64_pmd_bytes() <= BORN_MAX);

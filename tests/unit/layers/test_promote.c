@@ -125,7 +125,7 @@ static void old_and_dense(void)
 	CHECK_EQ(fake.looks, looks);
 }
 
-/* No fault brings a PMD-size page: not at birth, as that would be slower, but later. */
+/* No fault brings a PMD-size page: not at birth, but later. */
 static void without_the_pmd_size(void)
 {
 	begin_with(PG64_BACKEND_MTHP, false, PG64_PMD_AUTO);
