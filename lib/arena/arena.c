@@ -176,11 +176,12 @@ static struct arena *arena_new(struct pg64_arena_state *st, size_t need)
 	a->granules = granules;
 	a->used = meta;
 	a->committed = meta + words;
-	/* These have one bit for many granules, so one map's room is enough for both. */
+	/* These have one bit for 32 granules or more, so one map's room is enough for all. */
 	a->collapsed = meta + 2 * words;
-	a->busy = a->collapsed + words / 2;
-	a->aged = a->busy + words / 4;
+	a->busy = a->collapsed + words / 8;
+	a->aged = a->busy + words / 8;
 	a->held = a->aged + words / 8;
+	a->forked = a->held + words / 8;
 	a->fenced = 0;
 	a->asked = false;
 	__atomic_store_n(&a->frontier, 0, __ATOMIC_RELAXED);
@@ -351,12 +352,12 @@ void pg64_arena_after_fork(bool child)
 {
 	struct pg64_arena_state *st = &pg64_arenas;
 
+	/* Where nothing is promoted the clock, which others may interpose, is not asked. */
+	if (st->pmd_min != SIZE_MAX)
+		pg64_promote_forked();
 	if (child) {
 		forget_busy(st);
-		/*
-		 * It may be about to exec, and what it shares with its parent is not for it. Where
-		 * nothing is promoted the clock, which others may interpose, is not asked.
-		 */
+		/* It may be about to exec. */
 		if (st->pmd_min != SIZE_MAX)
 			pg64_promote_reset(1000000000);
 	}

@@ -255,7 +255,7 @@ int pg64_arena_decommit(struct arena *a, size_t first, size_t count, bool discar
 	struct pg64_arena_state *st = &pg64_arenas;
 	size_t per_stretch = pg64_pmd_bytes() / PG64_GRANULE;
 	size_t was = pg64_bits_count(a->committed, first, count) * PG64_GRANULE;
-	size_t end = first + count, accessible = a->frontier / PG64_GRANULE;
+	size_t begin = first, end = first + count, accessible = a->frontier / PG64_GRANULE;
 	int result = 0;
 
 	pg64_ahead_forget(a->start + first * PG64_GRANULE, count * PG64_GRANULE);
@@ -284,6 +284,7 @@ int pg64_arena_decommit(struct arena *a, size_t first, size_t count, bool discar
 			result = ret;
 		first = next;
 	}
+	pg64_promote_given_back(a, begin, count);
 	return result;
 }
 

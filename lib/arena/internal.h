@@ -26,6 +26,7 @@ struct arena {
 	uint64_t *busy; /* of these, the ones that a thread is collapsing now, without the lock */
 	uint64_t *held; /* collapsed stretches of which free parts were kept with what is in them */
 	uint64_t *aged; /* stretches that were in use whole at the last scan, and ever since */
+	uint64_t *forked; /* stretches of which another process, parent or child, may have a part */
 };
 
 struct pg64_arena_state {
@@ -98,6 +99,10 @@ void pg64_arena_collapse(char *start, char *end);
 
 /** Begin anew, and not before @wait_ns from now. Lock held, or no other thread there yet. */
 void pg64_promote_reset(uint64_t wait_ns);
+/** There was a fork: what is there belongs to two processes. Lock held. */
+void pg64_promote_forked(void);
+/** Granules are not in use any more: what is given back whole is nobody else's later. Lock held. */
+void pg64_promote_given_back(struct arena *a, size_t first, size_t count);
 
 /* ahead.c: large blocks that are being filled from their start. */
 

@@ -3,8 +3,10 @@
  * Promotion of what is there: stretches that are dense, old and live, a few neighbours at a time.
  *
  * A stretch is a candidate when all of it was in use at two scans that began SCAN_NS apart, and
- * nothing of it was given back in between. Whether it is resident, and nobody else's, the page
- * layer looks at (pg64_page_promote()). Steps are made by threads that allocate, when the engine
+ * nothing of it was given back in between. Whether it is resident the page layer looks at
+ * (pg64_page_promote()). Memory that was there at a fork may be another process's too, for as long
+ * as that lives, and who has it could only be told from a file: it is not promoted until it was
+ * given back whole. Steps are made by threads that allocate, when the engine
  * is at rest; there is no thread of pg64's own, which programs would trip over: fork, seccomp,
  * unshare(2) and limits on threads all ask for a program's own count.
  *
@@ -37,6 +39,36 @@ void pg64_promote_reset(uint64_t wait_ns)
 	state.arena = state.stretch = 0;
 }
 
+void pg64_promote_forked(void)
+{
+	struct pg64_arena_state *st = &pg64_arenas;
+	size_t per_stretch = pg64_pmd_bytes() / PG64_GRANULE;
+
+	for (size_t i = 0; i < st->count; i++) {
+		struct arena *a = &st->table[i];
+		size_t stretches = a->start ? a->granules / per_stretch : 0;
+
+		for (size_t s = 0; s < stretches; s++)
+			if (pg64_bit(a->collapsed, s) ||
+				!pg64_bits_none(a->committed, s * per_stretch, per_stretch))
+				pg64_bits_set(a->forked, s, 1);
+	}
+}
+
+void pg64_promote_given_back(struct arena *a, size_t first, size_t count)
+{
+	size_t per_stretch = pg64_pmd_bytes() / PG64_GRANULE;
+	size_t stretches = a->granules / per_stretch;
+
+	/* Where the kernel refused to take memory back, what is not in use is still there. */
+	if (pg64_arenas.pmd_min == SIZE_MAX || pg64_arenas.unclean)
+		return;
+	for (size_t s = first / per_stretch; s < stretches && s * per_stretch < first + count; s++)
+		if (!pg64_bit(a->collapsed, s) &&
+			pg64_bits_none(a->committed, s * per_stretch, per_stretch))
+			pg64_bits_clear(a->forked, s, 1);
+}
+
 static void set_next(uint64_t ns)
 {
 	__atomic_store_n(&state.next_ns, ns, __ATOMIC_RELAXED);
@@ -53,10 +85,15 @@ static bool is_candidate(struct arena *a, size_t s)
 		pg64_bits_clear(a->aged, s, 1);
 		return false;
 	}
-	if (pg64_bit(a->aged, s))
-		return true;
-	pg64_bits_set(a->aged, s, 1);
-	return false;
+	if (!pg64_bit(a->aged, s)) {
+		pg64_bits_set(a->aged, s, 1);
+		return false;
+	}
+	if (pg64_bit(a->forked, s)) {
+		pg64_count(PG64_C_skip_promote_shared);
+		return false;
+	}
+	return true;
 }
 
 struct run {
@@ -115,8 +152,10 @@ static void step(uint64_t begin)
 	struct run run = {NULL, 0};
 
 	pg64_lock(&st->lock);
-	if (!st->exact && st->committed_bytes > st->pmd_min)
-		run = next_run(begin, pg64_page_promotion_run());
+	size_t max = pg64_page_promotion_run(begin);
+	if (max && !st->exact && st->committed_bytes > st->pmd_min &&
+		pg64_page_promotion_room(st->committed_bytes))
+		run = next_run(begin, max);
 	else
 		set_next(begin + SCAN_NS);
 	pg64_unlock(&st->lock);

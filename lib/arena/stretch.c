@@ -118,6 +118,9 @@ static bool claim_stretch(struct arena *a, size_t s, size_t granules, bool whole
 	/* What has been in use for a while is on 64 KiB pages; it is for promote.c to look at. */
 	if (a->advised && !whole && in_use > granules)
 		return false;
+	if (pg64_page_backend_known(PG64_MEM_HEAP) != PG64_BACKEND_COLLAPSE &&
+		!pg64_page_promotion_room(pg64_arenas.committed_bytes))
+		return false;
 	if (end * PG64_GRANULE > a->frontier && pg64_arena_grow(a, end * PG64_GRANULE) < 0)
 		return false;
 	/* All of it now, or the fences of what is new would come after the page and cut it. */

@@ -54,67 +54,6 @@ static void os_touch(char *addr)
 	__atomic_fetch_or((unsigned char *)addr, nothing, __ATOMIC_RELAXED);
 }
 
-/* Documentation/admin-guide/mm/pagemap.rst: these bits are there without privilege. */
-#define PAGEMAP_PRESENT ((uint64_t)1 << 63)
-#define PAGEMAP_EXCLUSIVE ((uint64_t)1 << 56)
-#define PAGEMAP_CHUNK 256
-
-static int look_at_pagemap(int fd, uintptr_t addr, size_t len, struct pg64_page_seen *seen)
-{
-	size_t page = pg64_page_bytes();
-	uint64_t entries[PAGEMAP_CHUNK];
-
-	for (size_t at = 0; at < len / page; at += PAGEMAP_CHUNK) {
-		size_t n = len / page - at < PAGEMAP_CHUNK ? len / page - at : PAGEMAP_CHUNK;
-		ssize_t want = (ssize_t)(n * sizeof(entries[0]));
-
-		if (pg64_sys_pread(fd, entries, (size_t)want,
-			    (off_t)((addr / page + at) * sizeof(entries[0]))) != want)
-			return -EIO;
-		for (size_t i = 0; i < n; i++) {
-			bool present = entries[i] & PAGEMAP_PRESENT;
-
-			seen->present += present ? page : 0;
-			seen->shared += present && !(entries[i] & PAGEMAP_EXCLUSIVE) ? page : 0;
-		}
-	}
-	seen->shared_known = true;
-	return 0;
-}
-
-/* Without /proc: what is there, but not who has it. */
-static int look_by_mincore(char *addr, size_t len, struct pg64_page_seen *seen)
-{
-	unsigned char vec[PAGEMAP_CHUNK];
-	size_t page = pg64_page_bytes();
-
-	for (size_t at = 0; at < len; at += PAGEMAP_CHUNK * page) {
-		size_t n = len - at < PAGEMAP_CHUNK * page ? len - at : PAGEMAP_CHUNK * page;
-		int ret = pg64_sys_mincore(addr + at, n, vec);
-
-		if (ret < 0)
-			return ret;
-		for (size_t i = 0; i < n / page; i++)
-			seen->present += vec[i] & 1 ? page : 0;
-	}
-	return 0;
-}
-
-static int os_look(void *addr, size_t len, struct pg64_page_seen *seen)
-{
-	int fd = pg64_sys_open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
-
-	*seen = (struct pg64_page_seen){0};
-	if (fd >= 0) {
-		int ret = look_at_pagemap(fd, (uintptr_t)addr, len, seen);
-		pg64_sys_close(fd);
-		if (ret == 0)
-			return 0;
-		*seen = (struct pg64_page_seen){0};
-	}
-	return look_by_mincore(addr, len, seen);
-}
-
 static uint64_t os_now_ns(void)
 {
 	struct timespec now;
@@ -133,7 +72,6 @@ const struct pg64_page_os pg64_page_os_kernel = {
 	.vma_name = pg64_sys_vma_name,
 	.vma_count = os_vma_count,
 	.touch = os_touch,
-	.look = os_look,
 	.room = pg64_memory_room,
 	.now_ns = os_now_ns,
 };

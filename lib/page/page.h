@@ -16,13 +16,6 @@
 #include "base/base.h"
 #include "config/config.h"
 
-/** What pg64_page_os.look() sees of a range, bytes. */
-struct pg64_page_seen {
-	size_t present;
-	size_t shared; /* of these, pages that another process maps as well, as after fork() */
-	bool shared_known; /* false: @shared cannot be told here and is 0 */
-};
-
 /** The kernel, as this layer uses it. Calls return 0 (or an address) or -errno. */
 struct pg64_page_os {
 	void *(*mmap)(void *addr, size_t len, int prot, int flags, int fd, long offset);
@@ -36,8 +29,6 @@ struct pg64_page_os {
 	int (*vma_count)(const char *name);
 	/** Write the byte at @addr without changing it: a write fault on a real kernel. */
 	void (*touch)(char *addr);
-	/** What is there of at most one PMD-size stretch. */
-	int (*look)(void *addr, size_t len, struct pg64_page_seen *seen);
 	/**
 	 * Bytes that this process can use before the machine or a cgroup of its own runs out of
 	 * memory, as far as can be seen: UINT64_MAX where nothing can. Slow: it reads files.
@@ -80,7 +71,10 @@ extern const struct pg64_page_backend pg64_page_mthp;
 extern const struct pg64_page_backend pg64_page_collapse;
 extern const struct pg64_page_backend pg64_page_base;
 
-/** Set the policy. No system call. Call once, before any other function of this layer. */
+/**
+ * Set the policy. No system call, but for PG64_PMD=auto: it reads a few files about memory limits.
+ * Call once, before any other function of this layer.
+ */
 void pg64_page_init(const struct pg64_config *config);
 
 /**
@@ -133,15 +127,22 @@ bool pg64_page_promotes(void);
 
 /**
  * How many stretches pg64_page_promote() should be given, so that it does not take long: by what
- * its system calls took up to now. Not thread-safe, nor is pg64_page_promote().
+ * its system calls took up to now; 0: none for a while, a memory limit was met. Not thread-safe,
+ * nor is pg64_page_promote().
  */
-size_t pg64_page_promotion_run(void);
+size_t pg64_page_promotion_run(uint64_t now_ns);
+
+/**
+ * May a heap with @used bytes in use have PMD-size pages, by the memory limits that were seen when
+ * the process started? Counts it if not.
+ */
+bool pg64_page_promotion_room(uint64_t used);
 
 /**
  * Move @count neighbouring stretches that are in use, readable and writable, to PMD-size pages;
- * their contents stay. Only those that are dense, of which no forked process has a part, and while
- * no memory limit is near. Those that are moved have no fence any more: draw it again before memory
- * of them is purged and used anew. Bit i of what is returned: stretch i is done.
+ * their contents stay. Only those that are dense. Of none of them may a forked process have a part.
+ * Those that are moved have no fence any more: draw it again before memory of them is purged and
+ * used anew. Bit i of what is returned: stretch i is done.
  */
 uint32_t pg64_page_promote(void *run, size_t count);
 

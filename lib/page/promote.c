@@ -7,8 +7,12 @@
  * committed, since when, and that a heap is growing. MADV_COLLAPSE (Linux >= 6.1, no privilege,
  * independent of the sysfs settings) makes a PMD-size page of just these.
  *
- * Not done where it would cost memory after all: of stretches that are not resident, of pages that
- * a forked process shares (a collapse copies them), and near a memory limit.
+ * Not done where it would cost memory after all: of stretches that are not resident, and near a
+ * memory limit. What a forked process shares, which a collapse would copy, the arenas keep out.
+ *
+ * Files are read when the process starts and never after: it may have a seccomp filter by then that
+ * kills whoever opens one, and a descriptor kept open may be closed, and be another file, by then.
+ * What is called later is what the heap calls anyway: madvise(), mincore(), prctl() for fences.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -20,9 +24,11 @@
 /* Room that is left alone before a limit. A collapse needs a PMD-size page for a moment. */
 #define RESERVE_BYTES (64 * PG64_MIB)
 
-/* What a look at the limits is good for: so many bytes, and so long. */
-#define ROOM_STEP_BYTES (64 * PG64_MIB)
-#define ROOM_NS 100000000
+/*
+ * Others use memory too, so a limit may be met before. The kernel reclaims some, and refuses; it
+ * kills nobody for a page of that size (MADV_COLLAPSE: GFP_TRANSHUGE). Then not for so long.
+ */
+#define LIMIT_NS 10000000000
 
 /* Consecutive failures after which it is not tried any more. */
 #define FAILURES_MAX 64
@@ -39,12 +45,14 @@
 /* A stretch is dense if no more than one page in so many is absent: it will become resident. */
 #define ABSENT_ONE_IN 16
 
+/* Pages that one mincore() looks at. */
+#define LOOK_PAGES 512
+
 static struct {
 	_Atomic bool on; /* the policy asks for it, and it has not failed for good */
 	_Atomic uint32_t failures; /* since the last success */
-	_Atomic uint64_t room_until_ns;
-	_Atomic int64_t room; /* bytes that may still be taken before the limits are looked at */
-	_Atomic bool tight; /* there was less than a step: wait before looking again */
+	uint64_t room; /* bytes that this process could use when it started */
+	_Atomic uint64_t limited_until_ns;
 } promotion;
 
 /* Of calls that succeeded. One thread at a time promotes. */
@@ -58,8 +66,8 @@ void pg64_promotion_init(bool wanted)
 {
 	promotion.on = wanted;
 	promotion.failures = 0;
-	promotion.room_until_ns = 0;
-	promotion.room = 0;
+	promotion.room = wanted ? pg64_page_os()->room() : 0;
+	promotion.limited_until_ns = 0;
 	pace.run = 1;
 	pace.first_ns = pace.further_ns = 0;
 }
@@ -69,30 +77,26 @@ bool pg64_promotion_on(void)
 	return promotion.on;
 }
 
-/* Threads that come together may both look, or take a stretch more than was seen: no harm. */
-static bool has_room(size_t len)
+bool pg64_page_promotion_room(uint64_t used)
 {
-	const struct pg64_page_os *os = pg64_page_os();
-	uint64_t now = os->now_ns();
+	if (promotion.room >= RESERVE_BYTES && used <= promotion.room - RESERVE_BYTES)
+		return true;
+	pg64_count(PG64_C_skip_promote_room);
+	return false;
+}
 
-	if (now >= promotion.room_until_ns || (promotion.room < (int64_t)len && !promotion.tight)) {
-		uint64_t room = os->room();
-
-		room = room > RESERVE_BYTES ? room - RESERVE_BYTES : 0;
-		promotion.tight = room < ROOM_STEP_BYTES;
-		promotion.room = (int64_t)(promotion.tight ? room : ROOM_STEP_BYTES);
-		promotion.room_until_ns = now + ROOM_NS;
-	}
-	if (promotion.room < (int64_t)len) {
-		pg64_count(PG64_C_skip_promote_room);
-		return false;
-	}
-	promotion.room -= (int64_t)len;
-	return true;
+static bool is_limit(int error)
+{
+	return error == -ENOMEM || error == -EBUSY;
 }
 
 static void failed(int error)
 {
+	if (is_limit(error)) {
+		pg64_count(PG64_C_skip_promote_room);
+		promotion.limited_until_ns = pg64_page_os()->now_ns() + LIMIT_NS;
+		return;
+	}
 	pg64_count(PG64_C_fail_promote);
 	if (++promotion.failures >= FAILURES_MAX && promotion.on) {
 		promotion.on = false;
@@ -150,6 +154,7 @@ static uint32_t collapse(char *run, size_t count)
 {
 	bool fenced = pg64_page_needs_fence(PG64_MEM_HEAP);
 	size_t len = pg64_pmd_bytes();
+	bool limited = false;
 	uint32_t done = 0;
 
 	if (fenced)
@@ -160,7 +165,8 @@ static uint32_t collapse(char *run, size_t count)
 	if (count > 1)
 		pace.run = 1;
 	for (size_t i = 0; i < count; i++) {
-		if (count > 1)
+		/* At a limit each try would have the kernel reclaim some memory more. */
+		if (count > 1 && !limited)
 			ret = call(run + i * len, 1);
 		if (ret == 0) {
 			done |= (uint32_t)1 << i;
@@ -169,6 +175,7 @@ static uint32_t collapse(char *run, size_t count)
 		if (fenced)
 			pg64_page_fence(run + i * len, len);
 		failed(ret);
+		limited = is_limit(ret);
 	}
 	return done;
 }
@@ -178,7 +185,7 @@ bool pg64_promotion_populate(char *stretch, size_t len)
 {
 	char *last = stretch + len - pg64_page_bytes();
 
-	if (is_present(stretch) || is_present(last) || !has_room(len))
+	if (is_present(stretch) || is_present(last))
 		return false;
 	pg64_page_unfence(stretch, len);
 	pg64_page_os()->touch(stretch);
@@ -190,26 +197,28 @@ bool pg64_promotion_populate(char *stretch, size_t len)
 	return true;
 }
 
-size_t pg64_page_promotion_run(void)
+size_t pg64_page_promotion_run(uint64_t now_ns)
 {
-	return pace.run;
+	return now_ns < promotion.limited_until_ns ? 0 : pace.run;
 }
 
-static bool is_fit(char *stretch, size_t len)
+static bool is_dense(char *stretch, size_t len)
 {
-	struct pg64_page_seen seen;
+	size_t page = pg64_page_bytes(), absent = 0;
+	unsigned char there[LOOK_PAGES];
 
-	if (!promotion.on || pg64_page_os()->look(stretch, len, &seen) < 0)
-		return false;
-	if (seen.present < len - len / ABSENT_ONE_IN) {
-		pg64_count(PG64_C_skip_promote_sparse);
-		return false;
+	for (size_t at = 0; at < len; at += LOOK_PAGES * page) {
+		size_t n = len - at < LOOK_PAGES * page ? len - at : LOOK_PAGES * page;
+
+		if (pg64_page_os()->mincore(stretch + at, n, there) < 0)
+			return false;
+		for (size_t i = 0; i < n / page; i++)
+			absent += there[i] & 1 ? 0 : page;
 	}
-	if (seen.shared || !seen.shared_known) {
-		pg64_count(PG64_C_skip_promote_shared);
-		return false;
-	}
-	return has_room(len);
+	if (absent <= len / ABSENT_ONE_IN)
+		return true;
+	pg64_count(PG64_C_skip_promote_sparse);
+	return false;
 }
 
 uint32_t pg64_page_promote(void *run, size_t count)
@@ -218,7 +227,7 @@ uint32_t pg64_page_promote(void *run, size_t count)
 	uint32_t done = 0;
 
 	for (size_t i = 0; i <= count; i++) {
-		if (i < count && is_fit((char *)run + i * len, len))
+		if (i < count && promotion.on && is_dense((char *)run + i * len, len))
 			continue;
 		/* Those before it are neighbours. */
 		if (i > first)

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What a heap-bound program gets: faults, coverage and resident memory, on each backend."""
+import signal
+
 from bounds import MIB, with_knobs
 from preload import NOBODY, case, check, knobs, main, need, need_root, program, run
 
@@ -101,6 +103,23 @@ def promotion():
     """PMD-size pages for what a heap past pmd_min commits, the 2 MiB size being at its default."""
     need_root()
     return with_knobs("mthp-pmd", lambda: each(promoted))
+
+
+@case
+def promotion_in_a_sandbox():
+    """Promotion makes no system call that the heap does not make: a program goes on in a sandbox
+    that kills it for any other."""
+    need_root()
+
+    def body():
+        killed = run(program("sandbox"), "open", pmd="off")
+        check(killed.status == -signal.SIGSYS, f"{killed.status}: this test cannot fail")
+        plain = run(program("sandbox"), backend="mthp", pmd="off").good().values()
+        check(plain["promoted"] == 0, f"{plain}: promoted although it is off")
+        ours = run(program("sandbox"), backend="mthp", pmd="auto", pmd_min="32M").good().values()
+        check(ours["before"] == 0 and ours["promoted"] >= 20, f"{ours}")
+        return f"{ours['promoted']} stretches promoted"
+    return with_knobs("mthp", body)
 
 
 @case

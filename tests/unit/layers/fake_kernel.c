@@ -397,21 +397,6 @@ static void fake_touch(char *addr)
 	__atomic_fetch_or(addr, 0, __ATOMIC_RELAXED);
 }
 
-static int fake_look(void *addr, size_t len, struct pg64_page_seen *seen)
-{
-	size_t first, end;
-
-	fake.looks++;
-	if (fake.look_error)
-		return fake.look_error;
-	if (!range(addr, len, &first, &end) || missing(first, end, VMA_MAPPED))
-		return -ENOMEM;
-	*seen = (struct pg64_page_seen){.present = fake_present(addr, len),
-		.shared = fake.shared_unknown ? 0 : fake.shared,
-		.shared_known = !fake.shared_unknown};
-	return 0;
-}
-
 static uint64_t fake_room(void)
 {
 	fake.rooms++;
@@ -432,7 +417,6 @@ static const struct pg64_page_os os = {
 	.vma_name = fake_vma_name,
 	.vma_count = fake_vma_count,
 	.touch = fake_touch,
-	.look = fake_look,
 	.room = fake_room,
 	.now_ns = fake_now_ns,
 };

@@ -32,9 +32,6 @@ struct fake_kernel {
 	int mincore_error, name_error, fixed_error;
 	int fences_there; /* what vma_count() finds, or -errno; 0: the truth */
 	size_t space_limit, writable_limit; /* RLIMIT_AS, RLIMIT_DATA; bytes */
-	size_t shared; /* bytes of each stretch that a forked process has, as look() says */
-	bool shared_unknown; /* look() cannot say */
-	int look_error;
 	uint64_t room; /* what is left before a memory limit */
 	uint64_t now_ns; /* the clock; stands still but for the two below */
 	uint64_t drain_ns,
@@ -46,7 +43,7 @@ struct fake_kernel {
 	void (*in_touch)(char *addr);
 	/* What happened. */
 	unsigned int advised[256], mmaps, munmaps, mprotects, mincores, named, vma_counts;
-	unsigned int faults, looks, rooms;
+	unsigned int faults, rooms;
 	size_t space, writable; /* bytes in use */
 	size_t split; /* PMD-size pages that MADV_COLD split */
 };

@@ -4,6 +4,7 @@
  * for what is old; never where it would cost memory.
  */
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "arena/internal.h"
 #include "arena_setup.h"
@@ -15,6 +16,7 @@
 #define SECOND ((uint64_t)1000000000)
 
 static char *span;
+static uint64_t start_room = UINT64_MAX;
 
 /* Use the span's next @len bytes as the engine does: commit and fill, granule by granule. */
 static void use(char *addr, size_t len)
@@ -34,6 +36,8 @@ static void begin_with(enum pg64_backend backend, bool pmd, enum pg64_pmd policy
 	config.pmd_min = MIN;
 	config.collapse_min = SIZE_MAX;
 	fake.pmd = pmd;
+	fake.room = start_room;
+	fake.rooms = 0;
 	/* No knob of this machine says otherwise. */
 	pg64_sysfs_root("/nonexistent");
 	pg64_page_init(&config);
@@ -120,9 +124,9 @@ static void old_and_dense(void)
 	for (size_t s = 0; s < MIN; s += STRETCH)
 		CHECK(!fake_has_boundary(span + s, STRETCH));
 	/* Then there is nothing to do any more. */
-	unsigned int looks = fake.looks;
+	unsigned int looks = fake.mincores;
 	live(5 * SECOND);
-	CHECK_EQ(fake.looks, looks);
+	CHECK_EQ(fake.mincores, looks);
 }
 
 /* No fault brings a PMD-size page: not at birth, but later. */
@@ -288,27 +292,54 @@ static void not_what_is_sparse(void)
 	CHECK_EQ(fake_present(p, STRETCH), 0);
 }
 
-static void not_what_is_shared(void)
+static void fork_now(bool child)
 {
-	begin();
-	use(span + MIN, STRETCH);
-	fake.shared = 4096;
-	live(5 * SECOND);
-	CHECK_EQ(promoted(span, MIN), 0);
-	CHECK(pg64_counted(PG64_C_skip_promote_shared) > 0);
-	/* The child has ended. */
-	fake.shared = 0;
-	live(3 * SECOND);
-	CHECK_EQ(promoted(span, MIN), MIN / STRETCH);
+	pg64_arena_before_fork();
+	pg64_arena_after_fork(child);
 }
 
-static void where_sharing_cannot_be_seen(void)
+/* Who forks shares what is there, for as long as the child lives; what comes later is its own. */
+static void not_what_was_there_at_a_fork(bool child)
 {
 	begin();
-	use(span + MIN, STRETCH);
-	fake.shared_unknown = true;
+	fork_now(child);
+	use(span + MIN, MIN);
+	live(5 * SECOND);
+	CHECK_EQ(promoted(span, MIN), 0);
+	CHECK_EQ(promoted(span + MIN, MIN), MIN / STRETCH);
+	CHECK(pg64_counted(PG64_C_skip_promote_shared) > 0);
+	/* Given back in part, the rest is still shared. */
+	pg64_span_decommit(span, STRETCH / 2);
+	use(span, STRETCH / 2);
 	live(3 * SECOND);
 	CHECK_EQ(promoted(span, MIN), 0);
+	pg64_span_decommit(span, 2 * STRETCH);
+	use(span, 2 * STRETCH);
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, MIN), 2);
+}
+
+static void not_what_a_child_shares(void)
+{
+	not_what_was_there_at_a_fork(false);
+}
+
+static void not_what_the_parent_shares(void)
+{
+	not_what_was_there_at_a_fork(true);
+}
+
+/* What the kernel did not take back is there still, and so is who shares it. */
+static void not_after_a_purge_that_is_refused(void)
+{
+	begin();
+	fork_now(false);
+	fake.refuse[MADV_DONTNEED] = fake.refuse[FAKE_DONTNEED_LOCKED] = -EINVAL;
+	pg64_span_decommit(span, STRETCH);
+	use(span, STRETCH);
+	use(span + MIN, STRETCH);
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, STRETCH), 0);
 }
 
 /* A commit that reaches into a stretch which holds data: not taken for empty, and not forgotten. */
@@ -342,25 +373,82 @@ static void born_without_a_page(void)
 	CHECK(keeps_its_contents(span + MIN, STRETCH));
 }
 
+/* The limit is looked at once, at the start. */
 static void not_near_a_limit(void)
 {
+	start_room = 2 * MIN + 64 * PG64_MIB;
 	begin();
-	fake.room = 65 * PG64_MIB;
+	use(span + MIN, 2 * MIN);
+	live(3 * SECOND);
+	CHECK_EQ(fake.rooms, 1);
+	/* Born while there was room; the granule that fills it up has been counted then. */
+	size_t born = promoted(span + MIN, MIN);
+	CHECK(born >= MIN / STRETCH - 1);
+	CHECK_EQ(promoted(span, 3 * MIN), born);
+	CHECK(pg64_counted(PG64_C_skip_promote_room) > 0);
+	CHECK_EQ(pg64_counted(PG64_C_fail_promote), 0);
+	/* What is skipped is on 64 KiB pages, behind its fences. */
+	CHECK_EQ(fake_order(span + 2 * MIN + STRETCH), 4);
+	for (size_t s = 2 * MIN + STRETCH; s < 3 * MIN; s += STRETCH)
+		CHECK(fake_has_boundary(span + s, STRETCH));
+	/* The heap is smaller again. */
+	pg64_span_decommit(span + 2 * MIN, MIN);
+	live(3 * SECOND);
+	CHECK_EQ(promoted(span, MIN), MIN / STRETCH);
+	CHECK_EQ(fake.rooms, 1);
+}
+
+static void less_room_than_is_left_alone(void)
+{
+	start_room = 63 * PG64_MIB;
+	begin();
 	use(span + MIN, MIN);
 	live(3 * SECOND);
 	CHECK_EQ(promoted(span, 2 * MIN), 0);
-	CHECK(pg64_counted(PG64_C_skip_promote_room) > 0);
+}
+
+/* Others have used up what there was at the start: waited for, and no failure. */
+static void at_a_limit(int error)
+{
+	begin();
+	fake.refuse[FAKE_COLLAPSE] = error;
+	use(span + MIN, STRETCH);
+	live(60 * SECOND);
+	CHECK_EQ(promoted(span, MIN), 0);
+	CHECK(fake.advised[FAKE_COLLAPSE] >= 4 && fake.advised[FAKE_COLLAPSE] <= 7);
+	CHECK_EQ(pg64_counted(PG64_C_skip_promote_room), fake.advised[FAKE_COLLAPSE]);
 	CHECK_EQ(pg64_counted(PG64_C_fail_promote), 0);
-	CHECK_EQ(pg64_counted(PG64_C_gate_promote_closed), 0);
-	/* What is skipped is on 64 KiB pages, behind its fences. */
-	CHECK_EQ(fake_order(span + MIN), 4);
-	for (size_t s = 0; s < 2 * MIN; s += STRETCH)
-		CHECK(fake_has_boundary(span + s, STRETCH));
-	fake.room = UINT64_MAX;
-	live(3 * SECOND);
-	CHECK_EQ(promoted(span, 2 * MIN), 2 * MIN / STRETCH);
-	/* The limits are not looked at each time. */
-	CHECK(fake.rooms < 60);
+	CHECK(fake_has_boundary(span, STRETCH));
+	fake.refuse[FAKE_COLLAPSE] = 0;
+	live(15 * SECOND);
+	CHECK_EQ(promoted(span, MIN), MIN / STRETCH);
+}
+
+static void at_a_limit_of_the_machine(void)
+{
+	at_a_limit(-ENOMEM);
+}
+
+static void at_a_limit_of_a_cgroup(void)
+{
+	at_a_limit(-EBUSY);
+}
+
+/* A run that meets it half-way keeps what it has, and tries no more of the rest than one. */
+static void run_to_a_limit(void)
+{
+	begin_with(PG64_BACKEND_MTHP, false, PG64_PMD_AUTO);
+	fake.drain_ns = 5000000;
+	fake.collapse_ns = 100000;
+	fake.stuck = span + 9 * STRETCH;
+	fake.stuck_error = -EBUSY;
+	use(span + MIN, MIN);
+	live(5 * SECOND);
+	/* 1, 2, 4, and 8 of which the third meets it; then 3 alone. */
+	CHECK_EQ(promoted(span, 2 * MIN), 9);
+	CHECK_EQ(pg64_counted(PG64_C_promote_calls), 4 + 3);
+	CHECK_EQ(totals().collapsed, 9 * STRETCH);
+	CHECK(keeps_its_contents(span, 2 * MIN));
 }
 
 static void gives_up(void)
@@ -384,7 +472,7 @@ static void gives_up(void)
 static void failure_leaves_fences(void)
 {
 	begin();
-	fake.refuse[FAKE_COLLAPSE] = -ENOMEM;
+	fake.refuse[FAKE_COLLAPSE] = -EAGAIN;
 	use(span + MIN, STRETCH);
 	live(3 * SECOND);
 	CHECK_EQ(promoted(span, MIN), 0);
@@ -456,18 +544,15 @@ static void freed_meanwhile(void)
 
 static void children_wait(void)
 {
-	begin();
-	use(span + MIN, STRETCH);
-	pg64_promote_step();
-	fake.now_ns += SECOND;
-	pg64_arena_before_fork();
-	pg64_arena_after_fork(true);
+	begin_with(PG64_BACKEND_MTHP, false, PG64_PMD_AUTO);
+	fork_now(true);
 	CHECK(!pg64_promote_watch);
-	unsigned int looks = fake.looks;
-	live(SECOND / 2);
-	CHECK_EQ(fake.looks, looks);
+	use(span + MIN, STRETCH);
+	unsigned int looks = fake.mincores;
+	live(SECOND - 1000000);
+	CHECK_EQ(fake.mincores, looks);
 	live(2 * SECOND);
-	CHECK_EQ(promoted(span, MIN), MIN / STRETCH);
+	CHECK_EQ(promoted(span + MIN, STRETCH), 1);
 }
 
 /* Under a limit of accessible memory nothing is made resident ahead of use. */
@@ -488,9 +573,12 @@ int main(int argc, char **argv)
 		CASE(runs_do_not_take_long), CASE(single_where_each_is_slow),
 		CASE(single_where_there_is_no_wait), CASE(run_that_fails_and_goes_on),
 		CASE(run_that_fails_and_stops), CASE(run_with_a_gap),
-		CASE(young_again_after_a_purge), CASE(not_what_is_sparse), CASE(not_what_is_shared),
-		CASE(where_sharing_cannot_be_seen), CASE(not_born_where_data_is),
-		CASE(born_without_a_page), CASE(not_near_a_limit), CASE(gives_up),
+		CASE(young_again_after_a_purge), CASE(not_what_is_sparse),
+		CASE(not_what_a_child_shares), CASE(not_what_the_parent_shares),
+		CASE(not_after_a_purge_that_is_refused), CASE(not_born_where_data_is),
+		CASE(born_without_a_page), CASE(not_near_a_limit),
+		CASE(less_room_than_is_left_alone), CASE(at_a_limit_of_the_machine),
+		CASE(at_a_limit_of_a_cgroup), CASE(run_to_a_limit), CASE(gives_up),
 		CASE(failure_leaves_fences), CASE(purge_of_a_part), CASE(purge_of_all),
 		CASE(freed_meanwhile), CASE(children_wait), CASE(not_in_exact_mode)};
 
