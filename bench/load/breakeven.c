@@ -6,8 +6,8 @@
  * that are not in the lists of the reclaim yet (lru_add_drain_all()), and large ones are at once.
  *
  * Prints lines "name value": microseconds for each 2 MiB, the median of the calls; nanoseconds for
- * each read. The pages that
- * the memory is on before are those that MADV_HUGEPAGE brings: bench/break-even sets the knobs.
+ * each read. The pages that the memory is on before are those that MADV_HUGEPAGE brings:
+ * bench/break-even sets the knobs.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -98,12 +98,12 @@ TARGETS = (
 
 def answer(target, estimate):
     """(measured, interval, reached) as a reader sees them."""
-    if estimate is None or estimate.ratio is None:
+    if estimate is None:
         return "not measured", "", ""
-    number = f"{estimate.ratio:.3f}" if target.limit < 0.1 else f"{estimate.ratio:.2f}"
+    digits = 3 if target.limit < 0.1 else 2
+    number = f"{estimate.ratio:.{digits}f}"
     if estimate.low is None:
         return number, "", "yes" if estimate.ratio <= target.limit else "no"
-    digits = 3 if target.limit < 0.1 else 2
     between = f"{estimate.low:.{digits}f} to {estimate.high:.{digits}f}"
     if estimate.ratio > target.limit:
         return number, between, "no"
@@ -114,9 +114,8 @@ def rows(runs, targets=TARGETS):
     """[[target, at most, measured, 95 %, reached]]; each from the first run that has it."""
     found = []
     for target in targets:
-        estimates = [estimate for run in runs if (estimate := target.measured(run))]
-        found.append([target.text, f"{target.limit:g}",
-                      *answer(target, estimates[0] if estimates else None)])
+        first = next((estimate for run in runs if (estimate := target.measured(run))), None)
+        found.append([target.text, f"{target.limit:g}", *answer(target, first)])
     return found
 
 
