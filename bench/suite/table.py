@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""Results as a Markdown table, for a README: a line for each, the ratios of one variant."""
+import argparse
+import sys
+
+import charts
+import record
+from analysis import Analysis
+from results import Run
+
+TEXT = {"time": "time", "faults": "faults", "memory": "memory", "p99": "p99", "p999": "p99.9"}
+
+
+def cell(estimate, interval):
+    """A ratio as a reader sees it; in brackets where the interval holds 1."""
+    if estimate is None or estimate.ratio is None:
+        return ""
+    text = charts.ratio_text(estimate.ratio)
+    if not interval:
+        return text
+    if estimate.low is None:
+        return f"({text})"
+    ends = f"{charts.ratio_text(estimate.low)} to {charts.ratio_text(estimate.high)}"
+    return f"({text}; {ends})" if estimate.verdict == "same" else f"**{text}** ({ends})"
+
+
+def columns(analysis, bases):
+    """[(metric, base, with its interval?)]: times to each base, counts to the first one."""
+    found = [("time", base, True) for base in bases]
+    return found + [(metric, bases[0], metric.startswith("p")) for metric in analysis.metrics()
+                    if metric not in ("time", "p999")]
+
+
+def rows(run, variant, bases, wanted=()):
+    """The head and a row for each result that was measured under the variant and a base."""
+    analysis = Analysis(run)
+    shown = columns(analysis, bases)
+    head = ["", *(f"{TEXT[metric]} / {base}" for metric, base, _ in shown)]
+    found = []
+    for result in analysis.results:
+        if wanted and result not in wanted:
+            continue
+        cells = [cell(analysis.estimate(metric, base, result, variant), interval)
+                 for metric, base, interval in shown]
+        if any(cells):
+            found.append([run.results[result].get("label", result), *cells])
+    return head, found
+
+
+def markdown(head, lines):
+    rule = ["---"] + ["---:"] * (len(head) - 1)
+    return "\n".join("| " + " | ".join(cells).strip() + " |" for cells in (head, rule, *lines))
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        prog="bench/table", description="Print the ratios of one variant as a Markdown table; "
+        "below 1 is better. Bold: the 95 %% interval, which follows, excludes 1. In brackets: it "
+        "does not.")
+    parser.add_argument("result", nargs="+", help="result.json, or its folder")
+    parser.add_argument("--variant", default="pg64")
+    parser.add_argument("--bases", default="glibc,glibc64", metavar="LIST",
+                        help="what to compare with, with commas (default: %(default)s)")
+    parser.add_argument("--only", default="", metavar="LIST", help="these results, with commas")
+    options = parser.parse_args(argv)
+    bases = options.bases.split(",")
+    wanted = set(filter(None, options.only.split(",")))
+    head, lines = None, []
+    for path in options.result:
+        try:
+            run = Run(record.read(path))
+        except record.RecordError as error:
+            print(f"bench/table: {error}", file=sys.stderr)
+            return 2
+        for name in (options.variant, *bases):
+            if name not in run.measured():
+                print(f"bench/table: {path}: {name} was not measured; "
+                      f"there are {', '.join(run.measured()) or 'none'}", file=sys.stderr)
+                return 2
+        top, found = rows(run, options.variant, bases, wanted)
+        if head is not None and top != head:
+            print(markdown(head, lines), end="\n\n")
+            lines = []
+        head = top
+        lines += found
+    print(markdown(head, lines))
+    return 0
