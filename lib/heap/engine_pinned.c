@@ -149,7 +149,12 @@ static void segment_dead(const void *segment)
 #define _mi_segment_page_alloc page_alloc
 static mi_page_t *page_alloc(mi_heap_t *heap, size_t block_size, size_t page_alignment,
 	mi_segments_tld_t *tld, mi_os_tld_t *os_tld);
+#define _mi_segment_page_free page_free
+static void page_free(mi_page_t *page, bool force, mi_segments_tld_t *tld);
+#define _mi_page_retire retire_page
 #include <page.c>
+#undef _mi_page_retire
+#undef _mi_segment_page_free
 #undef _mi_segment_page_alloc
 #undef _mi_malloc_generic
 
@@ -170,8 +175,14 @@ static mi_page_t *page_alloc(mi_heap_t *heap, size_t block_size, size_t page_ali
 	page->is_zero_init = start >= pg64_span_fresh.start && start + len <= pg64_span_fresh.end;
 	return page;
 }
+
+#include "heap/recent.h"
+#define _mi_segment_page_free page_free
 #include <heap.c>
+#undef _mi_segment_page_free
+#define _mi_page_unfull page_unfull
 #include <alloc.c>
+#undef _mi_page_unfull
 #include <alloc-aligned.c>
 #include <alloc-posix.c>
 /* Start-up is called by pg64's composition root, not by a constructor of its own. */
@@ -235,6 +246,11 @@ void *_mi_malloc_generic(mi_heap_t *heap, size_t size, bool zero, size_t huge_al
 {
 	if (pg64_promote_due())
 		pg64_promote_step();
+	if (size > MI_SMALL_SIZE_MAX && huge_align == 0) {
+		void *recent = recent_take(heap, size, zero);
+		if (pg64_likely(recent))
+			return recent;
+	}
 	if (pg64_growth_watched())
 		return malloc_and_tell(heap, size, zero, huge_align);
 	void *block = generic_malloc(heap, size, zero, huge_align);
@@ -266,6 +282,7 @@ void pg64_heap_init(const struct pg64_config *config)
 	set_option(mi_option_eager_commit, 0);
 	set_option(mi_option_eager_commit_delay, 0);
 	set_option(mi_option_decommit_delay, (long)config->purge_delay_ms);
+	recent_init(config->purge_delay_ms);
 	set_option(mi_option_use_numa_nodes, 1);
 	mi_register_error(on_error, NULL);
 }
@@ -436,6 +453,7 @@ bool pg64_heap_trim(void)
 	uint64_t before = pg64_counted(PG64_C_heap_purged_bytes);
 	mi_heap_t *heap = mi_get_default_heap();
 
+	recent_release(); /* it may be of a private heap */
 	mi_collect(true);
 	if (mi_heap_is_initialized(heap))
 		purge_free_spans(&heap->tld->segments);
