@@ -3,6 +3,7 @@
 """Counting benchmarks with budgets: what does not depend on the machine's speed or its noise.
 
     instructions   of small programs of bench/alloc/ under pg64, by callgrind, whole process
+    pairs          instructions of one malloc and free, by the difference of two counts
     faults         minor faults of a growing heap, as a share of glibc's on 4 KiB pages
     system calls   of a program that allocates 64 MiB, by strace
     RSS            of programs of bench/alloc/, as a share of glibc's
@@ -33,12 +34,17 @@ BUILD = os.environ.get("PG64_BUILD", os.path.join(ROOT, "build"))
 TABLE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "budgets.json")
 
 # Room above what was measured, and how far below it a value is stale; by kind.
-ROOM = {"instructions": 1.03, "faults": 1.10, "syscalls": 1.10, "rss": 1.08}
-STALE = {"instructions": 0.85, "faults": 0.70, "syscalls": 0.70, "rss": 0.80}
+ROOM = {"instructions": 1.03, "pairs": 1.03, "faults": 1.10, "syscalls": 1.10, "rss": 1.08}
+STALE = {"instructions": 0.85, "pairs": 0.85, "faults": 0.70, "syscalls": 0.70, "rss": 0.80}
 
 # Programs that are one thread all the time: others wait for each other, and count that.
 INSTRUCTIONS = (("cfrac", "0.02"), ("glibc-simple", "0.01"), ("alloc-test", "0.01"),
                 ("mstress", "0.01"), ("espresso", "0.02"))
+# In bytes: small, medium and large blocks, and two sizes in turn.
+PAIRS = (("16",), ("64",), ("1024",), ("4096",), ("32768",), ("262144",), ("1048576",),
+         ("64", "4096"), ("4096", "262144"))
+COUNTED = ("instructions", "pairs")  # depend on the toolchain
+PAIRS_COUNT = 2000  # until all is warm, and again for what is counted
 # Of more than a few MiB, or a page more or less is a per cent.
 RSS = (("mstress", "0.2"), ("rptest", "0.2"), ("alloc-test", "0.2"))
 FAULTS = (64, 4096, 65536, 1 << 20)
@@ -54,20 +60,35 @@ def toolchain():
                      os.confstr("CS_GNU_LIBC_VERSION"), os.uname().machine))
 
 
-def instructions(folder):
-    """{name: instructions} under pg64 on base pages: the same on every kernel."""
-    found = {}
+def callgrind(folder, *words):
+    """Instructions of a program under pg64 on base pages: the same on every kernel."""
     env = pg64test.preload_environment(pg64test.library(), backend="base")
-    for program, scale in INSTRUCTIONS:
-        out = os.path.join(folder, "callgrind")
-        done = subprocess.run(
-            ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}",
-             place(folder).program(f"alloc/{program}"), "--threads", "1", "--scale", scale],
-            env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-        match = re.search(r"Collected : (\d+)", done.stderr)
-        if done.returncode or not match:
-            pg64test.fail(f"callgrind of {program}: {done.stderr[-300:]}")
-        found[f"{program}, scale {scale}"] = int(match.group(1))
+    out = os.path.join(folder, "callgrind")
+    done = subprocess.run(
+        ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *words],
+        env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    match = re.search(r"Collected : (\d+)", done.stderr)
+    if done.returncode or not match:
+        pg64test.fail(f"callgrind of {' '.join(words)}: {done.stderr[-300:]}")
+    return int(match.group(1))
+
+
+def instructions(folder):
+    """{name: instructions} of whole programs."""
+    return {f"{program}, scale {scale}":
+            callgrind(folder, place(folder).program(f"alloc/{program}"), "--threads", "1",
+                      "--scale", scale)
+            for program, scale in INSTRUCTIONS}
+
+
+def pairs(folder):
+    """{name: instructions of a pair}, the loop around it included."""
+    program = os.path.join(BUILD, "tests", "bench", "pairs")
+    found = {}
+    for sizes in PAIRS:
+        warm, twice = (callgrind(folder, program, str(count), *sizes)
+                       for count in (PAIRS_COUNT, 2 * PAIRS_COUNT))
+        found[" and ".join(sizes) + " bytes"] = round((twice - warm) / PAIRS_COUNT)
     return found
 
 
@@ -130,7 +151,8 @@ def rss(folder):
     return found
 
 
-KINDS = {"instructions": instructions, "faults": faults, "syscalls": syscalls, "rss": rss}
+KINDS = {"instructions": instructions, "pairs": pairs, "faults": faults, "syscalls": syscalls,
+         "rss": rss}
 
 
 def judge(kind, found, table):
@@ -175,7 +197,7 @@ def main(argv):
     with tempfile.TemporaryDirectory() as folder:
         try:
             for kind in kinds:
-                if kind == "instructions" and "--write" not in argv and \
+                if kind in COUNTED and "--write" not in argv and \
                         table.get("toolchain") != toolchain():
                     pg64test.skip(f"instructions were counted with {table.get('toolchain')}, and "
                                   f"this is {toolchain()}")
@@ -187,7 +209,7 @@ def main(argv):
         except knobs.Unavailable as reason:
             pg64test.skip(str(reason))
     if "--write" in argv:
-        if "instructions" in kinds:
+        if set(COUNTED) & set(kinds):
             table["toolchain"] = toolchain()
         with open(TABLE, "w", encoding="utf-8") as file:
             json.dump(table, file, indent=1, sort_keys=True)
