@@ -9,14 +9,14 @@
  * outlive their last block for a while ("retired": in the heap's queue, with nothing in use). Here
  * the page of the large block that a thread freed last is left in its queue in the same way, and
  * the next block of that size takes it. So
- *  - to mimalloc it is an empty page: collecting a heap (malloc_trim(), a failed allocation, the end
- *    of a thread) frees it, and so does destroying the heap;
+ *  - to mimalloc it is an empty page: collecting a heap (malloc_trim(), a failed allocation, the
+ *    end of a thread) frees it, and so does destroying the heap;
  *  - free() of its block again finds a page without a block in use, which is a double free;
  *  - the block is handed out by mimalloc's own code, which zeroes it for calloc().
  *
  * Bounds: one page a thread, of RECENT_MAX bytes at most, until the thread frees another such
- * block. It holds back nothing else: whatever is free around it is purged after the delay as before,
- * and at once where the page is the last of its segment, which would have gone back whole. With a
+ * block. It holds back nothing else: whatever is free around it is purged after the delay as
+ * before, and at once where the page is the last of its segment, which would have gone back whole. With a
  * purge delay of zero nothing is kept.
  *
  * Blocks of more than 1 KiB to 128 KiB (below "medium") have pages that stay, but took the long way
@@ -28,7 +28,7 @@
 #ifndef PG64_HEAP_RECENT_H
 #define PG64_HEAP_RECENT_H
 
-/* Bytes. Two of mimalloc's steps of 512 KiB: buffers of a MiB are common, larger ones are filled. */
+/* Bytes, a multiple of mimalloc's step of 512 KiB. What a thread may keep, so not much. */
 #define RECENT_MAX PG64_MIB
 
 static size_t recent_max; /* RECENT_MAX; 0: keep nothing. Set once. */
@@ -40,7 +40,7 @@ static void recent_init(unsigned int purge_delay_ms)
 	recent_max = purge_delay_ms > 0 ? RECENT_MAX : 0;
 }
 
-/* The bytes of the page that a large block of @size bytes gets, as mi_segments_page_alloc() has it. */
+/* The bytes of the page of a large block of @size bytes, as mi_segments_page_alloc() has it. */
 static inline size_t recent_page_bytes(size_t size)
 {
 	return pg64_align_up(
@@ -98,8 +98,8 @@ static inline void recent_first(mi_page_t *page)
 }
 
 /*
- * mimalloc calls this when the last block of a page was freed; retire_page() is its own. A page that
- * was retired before and is the only one of its queue again has its time begin anew; its queue
+ * mimalloc calls this when the last block of a page was freed; retire_page() is its own. A page
+ * that was retired before and is the only one of its queue again has its time begin anew; its queue
  * is then still in the range that is searched for retired pages, as _mi_heap_collect_retired()
  * ends the time of a page that it finds in use. It does so for the first page of a queue only: see
  * page_unfull(). What a reclaimed segment puts in front of a page is the one exception: such a

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pairs of malloc and free, for counting their instructions: COUNT pairs of blocks of SIZE bytes, or
- * of two sizes in turn.
+ * Pairs of malloc and free, for counting their instructions: COUNT pairs of blocks of SIZE
+ * bytes, or of two sizes in turn.
  *
  * usage: pairs COUNT SIZE [SIZE]
  */
