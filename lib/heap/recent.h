@@ -16,8 +16,8 @@
  *
  * Bounds: one page a thread, of RECENT_MAX bytes at most, until the thread frees another such
  * block. It holds back nothing else: whatever is free around it is purged after the delay as
- * before, and at once where the page is the last of its segment, which would have gone back whole. With a
- * purge delay of zero nothing is kept.
+ * before, and at once where the page is the last of its segment, which would have gone back
+ * whole. With a purge delay of zero nothing is kept.
  *
  * Blocks of more than 1 KiB to 128 KiB (below "medium") have pages that stay, but took the long way
  * each time. They come from the free list of their first page as small ones do.
