@@ -144,7 +144,10 @@ static void segment_dead(const void *segment)
 #endif
 #define _mi_segment_map_allocated_at segment_live
 #define _mi_segment_map_freed_at segment_dead
+#define _mi_page_reclaim page_reclaim
+static void page_reclaim(mi_heap_t *heap, mi_page_t *page);
 #include <segment.c>
+#undef _mi_page_reclaim
 #define _mi_malloc_generic generic_malloc
 #define _mi_segment_page_alloc page_alloc
 static mi_page_t *page_alloc(mi_heap_t *heap, size_t block_size, size_t page_alignment,
@@ -233,7 +236,9 @@ static PG64_COLD bool flush_purges(void)
 
 static PG64_COLD void *try_again(mi_heap_t *heap, size_t size, bool zero, size_t huge_align)
 {
-	if (size >= PTRDIFF_MAX || !flush_purges())
+	/* What is kept may be another heap's, which mimalloc has not collected. */
+	bool released = recent_release();
+	if (size >= PTRDIFF_MAX || (!flush_purges() && !released))
 		return NULL;
 	return generic_malloc(heap, size, zero, huge_align);
 }

@@ -15,9 +15,12 @@
  *  - the block is handed out by mimalloc's own code, which zeroes it for calloc().
  *
  * Bounds: one page a thread, of RECENT_MAX bytes at most, until the thread frees another such
- * block. It holds back nothing else: whatever is free around it is purged after the delay as
- * before, and at once where the page is the last of its segment, which would have gone back
- * whole. With a purge delay of zero nothing is kept.
+ * block, trims, cannot get memory or ends: it has no time limit, as only its thread may free it.
+ * Its segment stays with it, of which what is free is purged after the delay as before, and at
+ * once where the page is the last of its segment. With a purge delay of zero nothing is kept.
+ *
+ * As with the C library's caches the block freed last is the next one handed out, so that
+ * free(a), b = malloc(n), free(a) frees b, and no error is seen.
  *
  * Blocks of more than 1 KiB to 128 KiB (below "medium") have pages that stay, but took the long way
  * each time. They come from the free list of their first page as small ones do.
@@ -28,7 +31,7 @@
 #ifndef PG64_HEAP_RECENT_H
 #define PG64_HEAP_RECENT_H
 
-/* Bytes, a multiple of mimalloc's step of 512 KiB. What a thread may keep, so not much. */
+/* Bytes. Buffers of a MiB are common; to fill a larger one takes longer than to get it. */
 #define RECENT_MAX PG64_MIB
 
 static size_t recent_max; /* RECENT_MAX; 0: keep nothing. Set once. */
@@ -47,12 +50,14 @@ static inline size_t recent_page_bytes(size_t size)
 		size, size > MI_MEDIUM_PAGE_SIZE ? MI_MEDIUM_PAGE_SIZE : MI_SEGMENT_SLICE_SIZE);
 }
 
-static void recent_release(void)
+/* Free what is kept, of whichever heap of this thread. Was there anything? */
+static bool recent_release(void)
 {
 	mi_page_t *page = recent_page;
 
 	if (page)
 		_mi_page_free(page, mi_page_queue_of(page), false);
+	return page != NULL;
 }
 
 /* In place of _mi_segment_page_free(), by which every page goes. Its heap's queue may be walked. */
@@ -99,11 +104,12 @@ static inline void recent_first(mi_page_t *page)
 
 /*
  * mimalloc calls this when the last block of a page was freed; retire_page() is its own. A page
- * that was retired before and is the only one of its queue again has its time begin anew; its queue
- * is then still in the range that is searched for retired pages, as _mi_heap_collect_retired()
- * ends the time of a page that it finds in use. It does so for the first page of a queue only: see
- * page_unfull(). What a reclaimed segment puts in front of a page is the one exception: such a
- * page may stay until the range grows again, or the heap is collected.
+ * that was retired before and is the only one of its queue again has its time begin anew; its
+ * queue is then still in the range that is searched for retired pages, as
+ * _mi_heap_collect_retired() ends the time of a page that it finds in use. It does so for the first
+ * page of a queue of its heap only: see page_unfull() and page_reclaim(). What a reclaimed segment
+ * puts in front of a page is the one exception: such a page may stay until the range grows again,
+ * or the heap is collected.
  */
 void _mi_page_retire(mi_page_t *page) mi_attr_noexcept
 {
@@ -130,6 +136,13 @@ static inline void page_unfull(mi_page_t *page)
 	_mi_page_unfull(page);
 }
 
+/* And one that an ended thread left comes to another heap. */
+static void page_reclaim(mi_heap_t *heap, mi_page_t *page)
+{
+	page->retire_expire = 0;
+	_mi_page_reclaim(heap, page);
+}
+
 static inline void *recent_medium(mi_heap_t *heap, size_t size, bool zero)
 {
 	mi_page_t *page = mi_page_queue(heap, size)->first;
@@ -145,7 +158,10 @@ static void *recent_large(mi_heap_t *heap, size_t size, bool zero)
 		return NULL;
 	recent_page = NULL;
 	_mi_page_free_collect(page, false);
-	return _mi_page_malloc(heap, page, size, zero);
+	void *block = _mi_page_malloc(heap, page, size, zero);
+	/* There is no other block, whatever a stray write has put where the list went on. */
+	page->free = NULL;
+	return block;
 }
 
 /*
