@@ -49,14 +49,12 @@ static bool is_mine(struct pg64_arena *arena)
 
 PG64_EXPORT struct pg64_arena *pg64_arena_create(void)
 {
-	struct pg64_heap *heap;
-
 	/* With malloc left to the C library there is no engine to take private heaps from. */
-	if (!pg64_serves_malloc() || !(heap = pg64_heap_new())) {
-		errno = pg64_serves_malloc() ? ENOMEM : ENOTSUP;
+	if (!pg64_serves_malloc()) {
+		errno = ENOTSUP;
 		return NULL;
 	}
-	return (struct pg64_arena *)(void *)heap;
+	return (struct pg64_arena *)(void *)pg64_heap_new();
 }
 
 PG64_EXPORT void *pg64_arena_alloc(struct pg64_arena *arena, size_t size, size_t align)

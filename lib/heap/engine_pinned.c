@@ -162,6 +162,26 @@ static void page_free(mi_page_t *page, bool force, mi_segments_tld_t *tld);
 #undef _mi_malloc_generic
 
 /*
+ * A page for a heap of the program's, which it can delete with all that is in it. For want of
+ * room mimalloc 2.0.9 reclaims what an ended thread left, into the heap that asks, and deleting
+ * that would free the ended thread's live blocks. So @backing, the thread's own heap, is who asks:
+ * the page comes from the same segments. A NULL may mean that a page was reclaimed into its queue,
+ * which is no use here: more are there to be had then.
+ */
+static mi_page_t *page_alloc_apart(mi_heap_t *backing, size_t block_size, size_t page_alignment,
+	mi_segments_tld_t *tld, mi_os_tld_t *os_tld)
+{
+	mi_page_t *page;
+	size_t pages;
+
+	do {
+		pages = backing->page_count;
+		page = _mi_segment_page_alloc(backing, block_size, page_alignment, tld, os_tld);
+	} while (!page && backing->page_count > pages);
+	return page;
+}
+
+/*
  * mimalloc 2.0.9 never knows that a page reads as zero, and calloc() writes all of it, also the
  * table of gigabytes of which a program will use a few pages. The arenas do know.
  */
@@ -169,7 +189,10 @@ static mi_page_t *page_alloc(mi_heap_t *heap, size_t block_size, size_t page_ali
 	mi_segments_tld_t *tld, mi_os_tld_t *os_tld)
 {
 	pg64_span_fresh = (struct pg64_span_fresh){0};
-	mi_page_t *page = _mi_segment_page_alloc(heap, block_size, page_alignment, tld, os_tld);
+	mi_page_t *page = heap->no_reclaim ? page_alloc_apart(heap->tld->heap_backing, block_size,
+						     page_alignment, tld, os_tld)
+					   : _mi_segment_page_alloc(
+						     heap, block_size, page_alignment, tld, os_tld);
 	size_t len;
 
 	if (!page || page_alignment > 0 || !pg64_span_fresh.start)
@@ -474,7 +497,11 @@ static mi_heap_t *heap_of(struct pg64_heap *heap)
 
 struct pg64_heap *pg64_heap_new(void)
 {
-	return (struct pg64_heap *)(void *)mi_heap_new();
+	mi_heap_t *heap = mi_heap_new();
+
+	if (!heap)
+		errno = ENOMEM;
+	return (struct pg64_heap *)(void *)heap;
 }
 
 bool pg64_heap_is_mine(const struct pg64_heap *heap)

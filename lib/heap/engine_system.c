@@ -8,7 +8,6 @@
  * before pg64 can say otherwise; what pg64 relies on is set afterwards.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -102,57 +101,40 @@ bool pg64_heap_trim(void)
 	return true;
 }
 
-struct owned_heap {
-	mi_heap_t *heap;
-	pthread_t owner;
-};
-
+/*
+ * No private heaps: for want of room mimalloc 2.x reclaims what an ended thread left into the heap
+ * that asks, and destroying that heap would free the ended thread's live blocks. Only the pinned
+ * engine can keep them apart (engine_pinned.c).
+ */
 struct pg64_heap *pg64_heap_new(void)
 {
-	struct owned_heap *h = mi_malloc(sizeof(*h));
-
-	if (!h)
-		return NULL;
-	*h = (struct owned_heap){.heap = mi_heap_new(), .owner = pthread_self()};
-	if (!h->heap) {
-		mi_free(h);
-		return NULL;
-	}
-	return (struct pg64_heap *)(void *)h;
-}
-
-static struct owned_heap *owned(const struct pg64_heap *heap)
-{
-	return (struct owned_heap *)(uintptr_t)heap;
+	errno = ENOTSUP;
+	return NULL;
 }
 
 bool pg64_heap_is_mine(const struct pg64_heap *heap)
 {
-	return pthread_equal(owned(heap)->owner, pthread_self());
+	(void)heap;
+	return false;
 }
 
 void *pg64_heap_new_block(struct pg64_heap *heap, size_t size, size_t align)
 {
-	if (align <= sizeof(void *))
-		return mi_heap_malloc(owned(heap)->heap, size);
-	return mi_heap_malloc_aligned_at(owned(heap)->heap, size, align, 0);
+	(void)heap;
+	(void)size;
+	(void)align;
+	return NULL;
 }
 
 int pg64_heap_clear(struct pg64_heap *heap)
 {
-	mi_heap_t *fresh = mi_heap_new();
-
-	if (!fresh)
-		return -ENOMEM;
-	mi_heap_destroy(owned(heap)->heap);
-	owned(heap)->heap = fresh;
-	return 0;
+	(void)heap;
+	return -ENOTSUP;
 }
 
 void pg64_heap_delete(struct pg64_heap *heap)
 {
-	mi_heap_destroy(owned(heap)->heap);
-	mi_free(heap);
+	(void)heap;
 }
 
 void pg64_heap_before_fork(void)

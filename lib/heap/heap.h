@@ -43,7 +43,10 @@ bool pg64_heap_owns(const void *block);
 /** Give back what is free. true: something was given back (malloc_trim). */
 bool pg64_heap_trim(void);
 
-/* Private heaps, each bound to the thread that made it. NULL or -ENOTSUP without support. */
+/*
+ * Private heaps, each bound to the thread that made it, with no blocks but those taken from it.
+ * pg64_heap_new(): NULL with errno ENOMEM, or ENOTSUP where the engine has none.
+ */
 struct pg64_heap;
 struct pg64_heap *pg64_heap_new(void);
 bool pg64_heap_is_mine(const struct pg64_heap *heap);
