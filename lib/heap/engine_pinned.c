@@ -518,8 +518,6 @@ int pg64_heap_clear(struct pg64_heap *heap)
 {
 	mi_heap_t *h = heap_of(heap);
 
-	/* Blocks that other threads freed wait in a list that runs through these pages. */
-	_mi_heap_delayed_free_all(h);
 	_mi_heap_destroy_pages(h);
 	/* It leaves this table zeroed, which a heap that goes on being used must not have. */
 	memcpy(&h->pages_free_direct, &_mi_heap_empty.pages_free_direct,
