@@ -10,9 +10,11 @@
 #include "base/sys.h"
 
 #define REGIONS_MAX 4096
+#define JOINED_MAX (REGIONS_MAX / 2)
 
 static struct {
 	struct pg64_lock lock;
+	uint32_t changes; /* odd: the table is being changed */
 	uint32_t count;
 	_Atomic uintptr_t low, high; /* hull of all regions that there ever were */
 	struct pg64_region table[REGIONS_MAX];
@@ -36,12 +38,48 @@ static void unlock_table(uint64_t signals)
 	pg64_sys_restore_signals(signals);
 }
 
+/*
+ * Around changes, for those that look without the lock. A child that was forked in the middle of
+ * one finds an odd number, so it is rounded here and not counted up.
+ */
+static void begin_change(void)
+{
+	__atomic_store_n(&regions.changes, regions.changes | 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static void end_change(void)
+{
+	__atomic_store_n(&regions.changes, (regions.changes | 1) + 1, __ATOMIC_RELEASE);
+}
+
+/* Does a region touch [addr, end)? Without the lock: in doubt yes. */
+static bool seems_touched(uintptr_t addr, uintptr_t end)
+{
+	uint32_t before = __atomic_load_n(&regions.changes, __ATOMIC_ACQUIRE);
+	uint32_t count = __atomic_load_n(&regions.count, __ATOMIC_RELAXED);
+	uint32_t low = 0, high = count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (__atomic_load_n(&regions.table[middle].end, __ATOMIC_RELAXED) <= addr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	bool touched =
+		low < count && __atomic_load_n(&regions.table[low].start, __ATOMIC_RELAXED) < end;
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return touched || before % 2 ||
+	       __atomic_load_n(&regions.changes, __ATOMIC_RELAXED) != before;
+}
+
 bool pg64_regions_maybe(uintptr_t addr, size_t len)
 {
 	uintptr_t end = addr + len;
 
 	/* An empty range, or one that wraps around, is nothing that the kernel would touch. */
-	return addr < regions.high && end > regions.low && end > addr;
+	return addr < regions.high && end > regions.low && end > addr && seems_touched(addr, end);
 }
 
 /* Index of the first region that ends after @addr. Lock held. */
@@ -100,21 +138,59 @@ static void remove_locked(uintptr_t start, uintptr_t end)
 	}
 }
 
-bool pg64_regions_add(uintptr_t addr, size_t len, enum pg64_mem kind, uint32_t fenced)
+static bool alike(const struct pg64_region *a, const struct pg64_region *b)
 {
-	struct pg64_region region = {addr, addr + len, kind, fenced};
+	return a->end == b->start && a->kind == b->kind && a->fenced == b->fenced;
+}
 
+static bool join_at(uint32_t i, struct pg64_region region)
+{
+	struct pg64_region *table = regions.table;
+	bool before = i > 0 && alike(&table[i - 1], &region);
+	bool after = i < regions.count && alike(&region, &table[i]);
+
+	if (before && after) {
+		table[i - 1].end = table[i].end;
+		regions.count--;
+		memmove(&table[i], &table[i + 1], (regions.count - i) * sizeof(*table));
+	} else if (before) {
+		table[i - 1].end = region.end;
+	} else if (after) {
+		table[i].start = region.start;
+	} else if (regions.count >= JOINED_MAX) {
+		pg64_count(PG64_C_skip_regions_full);
+		return false;
+	} else {
+		return insert_at(i, region);
+	}
+	return true;
+}
+
+static bool put(struct pg64_region region, bool (*put_at)(uint32_t i, struct pg64_region region))
+{
 	if (region.end <= region.start)
 		return false;
 	uint64_t signals = lock_table();
+	begin_change();
 	remove_locked(region.start, region.end);
-	bool added = insert_at(first_after(region.start), region);
+	bool added = put_at(first_after(region.start), region);
 	if (regions.low == 0 || region.start < regions.low)
 		regions.low = region.start;
 	if (region.end > regions.high)
 		regions.high = region.end;
+	end_change();
 	unlock_table(signals);
 	return added;
+}
+
+bool pg64_regions_add(uintptr_t addr, size_t len, enum pg64_mem kind, uint32_t fenced)
+{
+	return put((struct pg64_region){addr, addr + len, kind, fenced}, insert_at);
+}
+
+bool pg64_regions_join(uintptr_t addr, size_t len, uint32_t kind, uint32_t fenced)
+{
+	return put((struct pg64_region){addr, addr + len, kind, fenced}, join_at);
 }
 
 bool pg64_regions_full(void)
@@ -127,7 +203,9 @@ void pg64_regions_remove(uintptr_t addr, size_t len)
 	if (!pg64_regions_maybe(addr, len))
 		return;
 	uint64_t signals = lock_table();
+	begin_change();
 	remove_locked(addr, addr + len);
+	end_change();
 	unlock_table(signals);
 }
 
@@ -166,7 +244,7 @@ bool pg64_regions_cuts(uintptr_t addr)
 	struct pg64_region region;
 
 	return !pg64_is_aligned(addr, PG64_GRANULE) && pg64_regions_find(addr, 1, &region) &&
-	       region.start != addr;
+	       region.start != addr && region.kind != PG64_REGION_RESERVED;
 }
 
 /* What was blocked before the fork that holds the lock. */

@@ -1,27 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Regions: mappings of the program itself that pg64 aligned and advised.
+ * Regions: mappings of the program itself that pg64 advised, and address space that the program
+ * has reserved (PROT_NONE), to be advised where it is opened.
  *
  * Remembered so that a MAP_FIXED mapping inside one can be advised again, an mremap() keeps what
  * was gained, and a call that cuts a granule is counted. A bounded table: a region that does not
  * fit is forgotten and counted (skip_regions_full), which costs nothing but these services.
  *
- * Thread-safe. Addresses outside every region are told from two loads, without the lock.
+ * Thread-safe. Addresses outside every region are told without the lock and without a system call.
  */
 #ifndef PG64_REGIONS_H
 #define PG64_REGIONS_H
 
 #include "base/base.h"
 
+/** A kind of region beyond enum pg64_mem: private anonymous PROT_NONE memory, not advised. */
+#define PG64_REGION_RESERVED (PG64_MEM_KINDS + 1)
+
 struct pg64_region {
 	uintptr_t start, end;
-	uint32_t kind; /* enum pg64_mem */
+	uint32_t kind; /* enum pg64_mem, PG64_MEM_KINDS or PG64_REGION_RESERVED */
 	uint32_t fenced; /* 0: no fences; else 1 + pages by which their pattern was moved */
 };
 
 /**
  * Could [addr, addr + len) touch a region? False is certain; empty and wrapping ranges touch
- * none.
+ * none. True is wrong only while another thread changes the table.
  */
 bool pg64_regions_maybe(uintptr_t addr, size_t len);
 
@@ -30,6 +34,13 @@ bool pg64_regions_maybe(uintptr_t addr, size_t len);
  * PG64_MEM_KINDS: nothing is done for the range. False: the table is full.
  */
 bool pg64_regions_add(uintptr_t addr, size_t len, enum pg64_mem kind, uint32_t fenced);
+
+/**
+ * The same for a range that continues others: with neighbours of the same sort it becomes one
+ * region. @kind may be PG64_REGION_RESERVED. Such regions come in any number, so half of the table
+ * is kept from them: false then too.
+ */
+bool pg64_regions_join(uintptr_t addr, size_t len, uint32_t kind, uint32_t fenced);
 
 /** Is there no room for another region? Without the lock, so it may change at once. */
 bool pg64_regions_full(void);
@@ -43,7 +54,7 @@ bool pg64_regions_find(uintptr_t addr, size_t len, struct pg64_region *region);
 /** The first region that ends after @addr, if it starts before @end. */
 bool pg64_regions_next(uintptr_t addr, uintptr_t end, struct pg64_region *region);
 
-/** Does @addr lie inside a region (not at its start or end) and inside a granule? */
+/** Does @addr lie inside advised memory (not at its start or end) and inside a granule? */
 bool pg64_regions_cuts(uintptr_t addr);
 
 void pg64_regions_before_fork(void);

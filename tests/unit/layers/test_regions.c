@@ -134,6 +134,67 @@ static void full_table(void)
 	CHECK(pg64_regions_find(BASE - 8 * PAGE, 4 * PAGE, &found));
 }
 
+/* What continues another region of the same sort needs no room of its own. */
+static void joined(void)
+{
+	struct pg64_region found;
+
+	CHECK(pg64_regions_join(BASE, PAGE, PG64_MEM_ANON, 1));
+	CHECK(pg64_regions_join(BASE + 2 * PAGE, PAGE, PG64_MEM_ANON, 1));
+	CHECK(!pg64_regions_find(BASE, 2 * PAGE, &found));
+	CHECK(pg64_regions_join(BASE + PAGE, PAGE, PG64_MEM_ANON, 1));
+	CHECK(pg64_regions_find(BASE, 3 * PAGE, &found));
+	CHECK_EQ(found.start, BASE);
+	CHECK_EQ(found.end, BASE + 3 * PAGE);
+	/* Of another kind, with other fences, by pg64_regions_add(): not the same sort. */
+	CHECK(pg64_regions_join(BASE + 3 * PAGE, PAGE, PG64_REGION_RESERVED, 0));
+	CHECK(pg64_regions_join(BASE + 4 * PAGE, PAGE, PG64_MEM_ANON, 0));
+	CHECK(pg64_regions_add(BASE + 5 * PAGE, PAGE, PG64_MEM_ANON, 0));
+	for (size_t i = 2; i < 5; i++)
+		CHECK(!pg64_regions_find(BASE + i * PAGE, 2 * PAGE, &found));
+	/* Part of a reservation that is opened, from its start, up to its end, and in the middle. */
+	CHECK(pg64_regions_join(BASE, 64 * PAGE, PG64_REGION_RESERVED, 0));
+	CHECK(pg64_regions_join(BASE, 2 * PAGE, PG64_MEM_ANON, 0));
+	CHECK(pg64_regions_join(BASE + 2 * PAGE, 2 * PAGE, PG64_MEM_ANON, 0));
+	CHECK(pg64_regions_join(BASE + 60 * PAGE, 4 * PAGE, PG64_MEM_ANON, 0));
+	CHECK(pg64_regions_find(BASE, 4 * PAGE, &found) && found.end == BASE + 4 * PAGE);
+	CHECK(pg64_regions_find(BASE + 4 * PAGE, 56 * PAGE, &found));
+	CHECK_EQ(found.kind, PG64_REGION_RESERVED);
+	/* Nobody's loss, wherever a boundary lies. */
+	CHECK(pg64_regions_cuts(BASE + PAGE) && !pg64_regions_cuts(BASE + 5 * PAGE));
+	pg64_regions_remove(BASE, 64 * PAGE);
+	CHECK(!pg64_regions_maybe(BASE, 64 * PAGE));
+}
+
+/* Regions that come in any number leave room for the others. */
+static void joined_leave_room(void)
+{
+	struct pg64_region found;
+	uintptr_t i = 0;
+
+	while (i < TABLE_MAX && pg64_regions_join(BASE + i * 8 * PAGE, PAGE, PG64_MEM_ANON, 0))
+		i++;
+	CHECK_EQ(i, TABLE_MAX / 2);
+	CHECK_EQ(pg64_counted(PG64_C_skip_regions_full), 1);
+	CHECK(!pg64_regions_maybe(BASE + i * 8 * PAGE, PAGE));
+	CHECK(pg64_regions_join(BASE + PAGE, PAGE, PG64_MEM_ANON, 0));
+	CHECK(pg64_regions_find(BASE, 2 * PAGE, &found));
+	CHECK(pg64_regions_add(BASE + i * 8 * PAGE, PAGE, PG64_MEM_ANON, 0));
+	CHECK(!pg64_regions_full());
+}
+
+/* Between two regions it is certain that there is none. */
+static void gaps(void)
+{
+	pg64_regions_add(BASE, PAGE, PG64_MEM_ANON, 0);
+	pg64_regions_add(BASE + 3 * PAGE, PAGE, PG64_MEM_SHARED, 0);
+	CHECK(!pg64_regions_maybe(BASE + PAGE, 2 * PAGE));
+	CHECK(!pg64_regions_maybe(BASE - PAGE, PAGE));
+	CHECK(!pg64_regions_maybe(BASE + 4 * PAGE, PAGE));
+	CHECK(pg64_regions_maybe(BASE + PAGE, 2 * PAGE + 1));
+	CHECK(pg64_regions_maybe(BASE + PAGE - 1, PAGE));
+}
+
 /* The locks are free again on both sides of a fork that holds them. */
 static void fork_keeps_it(void)
 {
@@ -154,7 +215,8 @@ static void fork_keeps_it(void)
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {CASE(against_model), CASE(cuts), CASE(nonsense),
-		CASE(full_table), CASE(fork_keeps_it)};
+		CASE(full_table), CASE(joined), CASE(joined_leave_room), CASE(gaps),
+		CASE(fork_keeps_it)};
 
 	return RUN_CASES(cases, argc, argv);
 }
