@@ -25,7 +25,8 @@ PG64_EXPORT int pg64_advise(void *addr, size_t len_bytes, enum pg64_mem kind)
 	if (ret < 0)
 		return ret;
 	bool fence = pg64_page_needs_fence(kind);
-	bool known = pg64_regions_find(start, end - start, &region);
+	bool known = pg64_regions_find(start, end - start, &region) &&
+		     region.kind != PG64_REGION_RESERVED;
 	/* A pattern that was moved stays as it is. */
 	if (known && region.fenced > 1)
 		return 0;

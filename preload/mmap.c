@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The mmap family. A mapping that pg64 can help is placed on a 64 KiB boundary and advised;
- * every other call goes to the kernel unchanged, and the reason is counted.
+ * The mmap family. A mapping that pg64 can help is placed on a 64 KiB boundary and advised, or
+ * advised where the program wants it (inplace.c); every other call goes to the kernel unchanged,
+ * and the reason is counted.
  *
  * Never changed: a mapping's length, a caller's address, a file mapping, a MAP_HUGETLB attempt
  * (PostgreSQL tries one first and must see it fail).
@@ -20,14 +21,12 @@
 #include "base/counters.h"
 #include "base/sys.h"
 #include "heap/heap.h"
+#include "inplace.h"
 #include "page/page.h"
 #include "place.h"
 #include "preload.h"
 #include "remap.h"
 
-#ifndef MAP_32BIT
-#define MAP_32BIT 0
-#endif
 #define PG64_MADV_POPULATE_WRITE 23
 #define PG64_MADV_COLLAPSE 25
 
@@ -50,7 +49,7 @@ static int status(int ret)
 }
 
 /* Why this mapping is passed through, or PG64_COUNTERS: it is ours to help. */
-static enum pg64_counter why_not(void *addr, size_t len, int prot, int flags, off_t offset)
+static enum pg64_counter why_not(size_t len, int prot, int flags, off_t offset)
 {
 	if (!(flags & MAP_ANONYMOUS))
 		return PG64_C_skip_file;
@@ -58,9 +57,7 @@ static enum pg64_counter why_not(void *addr, size_t len, int prot, int flags, of
 	if (len < pg64_process.config.mmap_min || len < PG64_GRANULE ||
 		len > SIZE_MAX - PG64_GRANULE)
 		return PG64_C_skip_small;
-	if ((addr && !pg64_heap_maps_itself) || (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
-		return PG64_C_skip_hint;
-	if (flags & (MAP_GROWSDOWN | MAP_STACK | MAP_HUGETLB | MAP_LOCKED | MAP_32BIT))
+	if (flags & PG64_MAP_APART)
 		return PG64_C_skip_flags;
 	if (prot != (PROT_READ | PROT_WRITE))
 		return PG64_C_skip_prot;
@@ -122,6 +119,17 @@ static void *map_shared(size_t len, int prot, int flags)
 	return p;
 }
 
+/* MAP_POPULATE, which must come after the advice; best effort, as the flag is (Linux >= 5.14). */
+static void populate(char *p, size_t len, int flags)
+{
+	char *end = p + pg64_align_up(len, pg64_page_bytes());
+
+	if ((flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE &&
+		pg64_sys_madvise(p, (size_t)(end - p), PG64_MADV_POPULATE_WRITE) == -EINVAL)
+		for (; p < end; p += pg64_page_bytes())
+			pg64_page_os()->touch(p);
+}
+
 static void *map_helped(void *hint, size_t len, int prot, int flags)
 {
 	enum pg64_mem kind = flags & MAP_SHARED ? PG64_MEM_SHARED : PG64_MEM_ANON;
@@ -137,32 +145,15 @@ static void *map_helped(void *hint, size_t len, int prot, int flags)
 					    : pg64_place_anon(len, prot, quiet);
 	if (pg64_sys_is_err(p))
 		return p;
-	size_t whole = pg64_align_up(len, pg64_page_bytes());
-	advise(p, whole, kind);
-	/* MAP_POPULATE must come after the advice; best effort, as the flag is (Linux >= 5.14). */
-	if ((flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE &&
-		pg64_sys_madvise(p, whole, PG64_MADV_POPULATE_WRITE) == -EINVAL)
-		for (char *page = p; page < (char *)p + whole; page += pg64_page_bytes())
-			pg64_page_os()->touch(page);
+	advise(p, pg64_align_up(len, pg64_page_bytes()), kind);
+	populate(p, len, flags);
 	return p;
 }
 
-/* A MAP_FIXED mapping inside a region makes a VMA without the advice: advise again. */
-static void after_fixed(uintptr_t addr, size_t len, int flags)
+/* Is its address, or a wish for one, the program's? A heap engine's own hint is none. */
+static bool is_placed(const void *addr, int flags)
 {
-	struct pg64_region region;
-
-	if (!(flags & MAP_ANONYMOUS) || !pg64_regions_find(addr, len, &region) ||
-		region.kind != (flags & MAP_SHARED ? PG64_MEM_SHARED : PG64_MEM_ANON)) {
-		pg64_regions_remove(addr, len);
-		return;
-	}
-	if (pg64_align_up(addr, PG64_GRANULE) + PG64_GRANULE > addr + len)
-		return;
-	if (pg64_page_advise_once((void *)addr, len, region.kind) == 0)
-		pg64_count(PG64_C_fixed_readvised);
-	if (region.fenced == 1)
-		pg64_page_fence((void *)addr, len);
+	return (addr && !pg64_heap_maps_itself) || (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE));
 }
 
 PG64_EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
@@ -173,13 +164,16 @@ PG64_EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_
 			pg64_regions_remove((uintptr_t)p, pg64_align_up(len, pg64_page_bytes()));
 		return result(p);
 	}
-	enum pg64_counter why = why_not(addr, len, prot, flags, offset);
-	if (why == PG64_COUNTERS)
+	enum pg64_counter why = why_not(len, prot, flags, offset);
+	bool fit = why == PG64_COUNTERS;
+	if (fit && !is_placed(addr, flags))
 		return result(map_helped(addr, len, prot, flags));
-	pg64_count(why);
-	void *p = pg64_sys_mmap(addr, len, prot, flags, fd, offset);
-	if (!pg64_sys_is_err(p) && (flags & MAP_FIXED) && pg64_regions_maybe((uintptr_t)p, len))
-		after_fixed((uintptr_t)p, pg64_align_up(len, pg64_page_bytes()), flags);
+	void *p = pg64_sys_mmap(addr, len, prot, fit ? flags & ~MAP_POPULATE : flags, fd, offset);
+	size_t whole = pg64_align_up(len, pg64_page_bytes());
+	if (pg64_sys_is_err(p) || !pg64_inplace_mapped((uintptr_t)p, whole, prot, flags))
+		pg64_count(fit ? PG64_C_skip_hint : why);
+	if (fit && !pg64_sys_is_err(p))
+		populate(p, len, flags);
 	return result(p);
 }
 
@@ -234,7 +228,8 @@ PG64_EXPORT void *mremap(void *old, size_t old_len, size_t new_len, int flags, .
 	if (whole == 0)
 		return result(pg64_sys_mremap(old, old_len, new_len, flags, target));
 	/* Without pg64's mmap() there still can be regions, those of pg64_advise(). */
-	void *p = pg64_serves_mmap() && pg64_regions_find((uintptr_t)old, whole, &region)
+	void *p = pg64_serves_mmap() && pg64_regions_find((uintptr_t)old, whole, &region) &&
+				  region.kind != PG64_REGION_RESERVED
 			  ? pg64_remap(old, whole, new_len, flags, target, &region)
 			  : remap_unknown(old, whole, new_len, flags, target);
 	if (pg64_sys_is_err(p) && pg64_sys_err(p) == -EFAULT &&
@@ -245,9 +240,15 @@ PG64_EXPORT void *mremap(void *old, size_t old_len, size_t new_len, int flags, .
 
 PG64_EXPORT int mprotect(void *addr, size_t len, int prot)
 {
-	if (pg64_serves_mmap())
+	bool known = pg64_serves_mmap() && pg64_regions_maybe((uintptr_t)addr, len);
+
+	if (known)
 		count_cut(addr, len, PG64_C_demote_mprotect);
-	return status(pg64_sys_mprotect(addr, len, prot));
+	int ret = pg64_sys_mprotect(addr, len, prot);
+	if (ret == 0 && known)
+		pg64_inplace_protected(
+			(uintptr_t)addr, pg64_align_up(len, pg64_page_bytes()), prot);
+	return status(ret);
 }
 
 /* Nothing is done for this range any more; but where it is several VMAs must be kept in mind. */

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Advising memory where it lies.
+ *
+ * Managed runtimes choose addresses themselves: they reserve address space that is inaccessible,
+ * and commit parts of it by MAP_FIXED (HotSpot) or mprotect() (V8). Nothing can be placed there,
+ * but a reservation is large, so what is committed consists of whole granules for the most part.
+ *
+ * Advice makes no VMA that the program has not made: it goes to exactly the range that a call of
+ * the program has just set apart, however small, so that pieces that grow step by step go on
+ * being one VMA. What is closed again keeps its advice, and is no longer one VMA with the
+ * reservation; pg64_regions_join() bounds how many of these there can be.
+ */
+#include <sys/mman.h>
+
+#include "arena/regions.h"
+#include "base/counters.h"
+#include "inplace.h"
+#include "page/page.h"
+#include "preload.h"
+
+#define RW (PROT_READ | PROT_WRITE)
+
+static bool takes_advice(enum pg64_backend backend)
+{
+	return backend == PG64_BACKEND_PATCHED || backend == PG64_BACKEND_MTHP;
+}
+
+static void advise(uintptr_t addr, size_t len, enum pg64_counter counter)
+{
+	if (!takes_advice(pg64_page_backend(PG64_MEM_ANON))) {
+		pg64_count(PG64_C_skip_base);
+		pg64_regions_remove(addr, len);
+		return;
+	}
+	bool fence = pg64_page_needs_fence(PG64_MEM_ANON);
+	/* As in mmap(): nothing is advised that is not remembered. */
+	if (!pg64_regions_join(addr, len, PG64_MEM_ANON, fence))
+		return;
+	if (pg64_page_advise_once((void *)addr, len, PG64_MEM_ANON) < 0) {
+		pg64_regions_remove(addr, len);
+		return;
+	}
+	if (fence)
+		pg64_page_fence((void *)addr, len);
+	pg64_count(counter);
+	pg64_count_add(PG64_C_mmap_advised_bytes, len);
+}
+
+/* Nothing is probed for memory that may never be opened. */
+static bool reserve(uintptr_t addr, size_t len)
+{
+	enum pg64_backend known = pg64_page_backend_known(PG64_MEM_ANON);
+
+	if (known != PG64_BACKEND_UNKNOWN && !takes_advice(known))
+		return false;
+	return pg64_regions_join(addr, len, PG64_REGION_RESERVED, 0);
+}
+
+static bool has_granule(uintptr_t addr, size_t len)
+{
+	return pg64_align_up(addr, PG64_GRANULE) + PG64_GRANULE <= addr + len;
+}
+
+/* Advice is a VMA's, and this one is new. */
+static bool advise_again(const struct pg64_region *region, uintptr_t addr, size_t len)
+{
+	if (pg64_page_advise_once((void *)addr, len, region->kind) == 0)
+		pg64_count(PG64_C_fixed_readvised);
+	if (region->fenced == 1)
+		pg64_page_fence((void *)addr, len);
+	return true;
+}
+
+/* A new mapping inside @region. False: it has nothing to do with the region any more. */
+static bool mapped_over(
+	const struct pg64_region *region, uintptr_t addr, size_t len, int prot, bool shared)
+{
+	if (region->kind == PG64_MEM_SHARED && shared)
+		return !has_granule(addr, len) || advise_again(region, addr, len);
+	if (shared || (prot == PROT_NONE && region->kind == PG64_MEM_ANON))
+		return false;
+	if (region->kind == PG64_MEM_ANON)
+		return advise_again(region, addr, len);
+	if (region->kind != PG64_REGION_RESERVED)
+		return false;
+	if (prot == RW)
+		advise(addr, len, PG64_C_fixed_advised);
+	return true;
+}
+
+bool pg64_inplace_mapped(uintptr_t addr, size_t len, int prot, int flags)
+{
+	bool plain =
+		(flags & (MAP_ANONYMOUS | PG64_MAP_APART)) == MAP_ANONYMOUS && !(prot & PROT_EXEC);
+	bool shared = flags & MAP_SHARED;
+	struct pg64_region region;
+	bool inside = plain && pg64_regions_find(addr, len, &region);
+
+	if (inside && mapped_over(&region, addr, len, prot, shared))
+		return true;
+	pg64_regions_remove(addr, len);
+	if (!plain || shared)
+		return false;
+	/* What is closed may be opened again, and then should be like what is around it. */
+	if (prot == PROT_NONE && inside && region.kind == PG64_MEM_ANON)
+		return reserve(addr, len);
+	if (len < pg64_process.config.mmap_min || !has_granule(addr, len))
+		return false;
+	if (prot == PROT_NONE)
+		return reserve(addr, len);
+	if (prot != RW)
+		return false;
+	advise(addr, len, PG64_C_fixed_advised);
+	return true;
+}
+
+void pg64_inplace_protected(uintptr_t addr, size_t len, int prot)
+{
+	struct pg64_region region;
+	uintptr_t end = addr + len;
+
+	if (prot != RW && !(prot & PROT_EXEC))
+		return;
+	for (; pg64_regions_next(addr, end, &region); addr = region.end) {
+		if (region.kind != PG64_REGION_RESERVED)
+			continue;
+		uintptr_t from = region.start > addr ? region.start : addr;
+		uintptr_t to = region.end < end ? region.end : end;
+
+		/* Code is left alone, also while it is being written. */
+		if (prot & PROT_EXEC)
+			pg64_regions_remove(from, to - from);
+		else
+			advise(from, to - from, PG64_C_opened_advised);
+	}
+}
