@@ -24,9 +24,29 @@ def remaps():
 
 
 @case
+def in_place():
+    """Reservations that are committed or opened in parts, and address hints."""
+    same(program("inplace"), *HELPED)
+
+
+@case
+def in_place_is_counted():
+    said = run(program("inplace"), stats=True).good()
+    for name in ("fixed_advised", "opened_advised"):
+        check((said.counter(name) > 0) == bool(HELPED), f"{name} is {said.counter(name)}")
+    if HELPED:
+        check(said.counter("fixed_readvised") > 0, "fixed_readvised is 0")
+        check(said.counter("fail_advise") == 0, "advice failed")
+    else:
+        check(said.counter("mmap_advised_bytes") == 0, "something was advised")
+        check(said.counter("skip_base") > 0, "skip_base is 0")
+
+
+@case
 def aside():
     for option in ("mmap", "enable"):
         same(program("maps"), **{option: 0})
+        same(program("inplace"), **{option: 0})
 
 
 @case
