@@ -48,6 +48,13 @@ PG64_EXPORT void *shmat(int id, const void *addr, int flags)
 	}
 	if (pg64_sys_is_err(p))
 		p = pg64_sys_shmat(id, addr, flags);
+	if (!pg64_sys_is_err(p) && addr && (flags & SHM_REMAP)) {
+		/* What it has been put over is gone. */
+		ssize_t bytes = pg64_sys_shm_bytes(id);
+		if (bytes > 0)
+			pg64_regions_remove(
+				(uintptr_t)p, pg64_align_up((size_t)bytes, pg64_page_bytes()));
+	}
 	if (pg64_sys_is_err(p)) {
 		errno = -pg64_sys_err(p);
 		return (void *)-1;

@@ -9,6 +9,7 @@
  */
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -265,6 +266,13 @@ static void forgotten(void)
 	CHECK(mprotect(p + 4 * MIB, 2 * MIB, RW) == 0);
 	CHECK(mprotect(room, 2 * MIB, RW) == 0);
 	CHECK(is_alone(p, 8 * MIB) && counter("opened_advised") == count);
+	int id = shmget(IPC_PRIVATE, MIB, IPC_CREAT | 0600);
+	if (id >= 0) {
+		CHECK(shmat(id, p + 6 * MIB, SHM_REMAP) == p + 6 * MIB);
+		CHECK(shmctl(id, IPC_RMID, NULL) == 0);
+		CHECK(mprotect(p + 6 * MIB, MIB, RW) == 0 && is_alone(p + 6 * MIB, MIB));
+		at(p + 6 * MIB, MIB, PROT_NONE, ANON | MAP_FIXED | MAP_NORESERVE);
+	}
 	/* The rest of it is. */
 	CHECK(mprotect(p + 6 * MIB, 2 * MIB, RW) == 0);
 	CHECK(!helped || is_advised(p + 6 * MIB, 2 * MIB));
