@@ -152,7 +152,7 @@ static void joined(void)
 	CHECK(pg64_regions_add(BASE + 5 * PAGE, PAGE, PG64_MEM_ANON, 0));
 	for (size_t i = 2; i < 5; i++)
 		CHECK(!pg64_regions_find(BASE + i * PAGE, 2 * PAGE, &found));
-	/* Part of a reservation that is opened, from its start, up to its end, and in the middle. */
+	/* Parts of a reservation that are opened: at its start, step by step, and at its end. */
 	CHECK(pg64_regions_join(BASE, 64 * PAGE, PG64_REGION_RESERVED, 0));
 	CHECK(pg64_regions_join(BASE, 2 * PAGE, PG64_MEM_ANON, 0));
 	CHECK(pg64_regions_join(BASE + 2 * PAGE, 2 * PAGE, PG64_MEM_ANON, 0));
