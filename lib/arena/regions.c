@@ -99,7 +99,9 @@ static uint32_t first_after(uintptr_t addr)
 
 static bool insert_at(uint32_t i, struct pg64_region region)
 {
-	if (regions.count == REGIONS_MAX) {
+	uint32_t max = region.kind == PG64_REGION_RESERVED ? JOINED_MAX : REGIONS_MAX;
+
+	if (regions.count >= max) {
 		pg64_count(PG64_C_skip_regions_full);
 		return false;
 	}
@@ -122,7 +124,10 @@ static void remove_locked(uintptr_t start, uintptr_t end)
 
 			rest.start = end;
 			r->end = start;
-			insert_at(i + 1, rest);
+			/* Of a reservation that may not be cut any more the larger part is kept. */
+			if (!insert_at(i + 1, rest) && rest.kind == PG64_REGION_RESERVED &&
+				rest.end - rest.start > r->end - r->start)
+				*r = rest;
 			return;
 		}
 		if (r->start < start) {
@@ -138,9 +143,38 @@ static void remove_locked(uintptr_t start, uintptr_t end)
 	}
 }
 
+static bool same_sort(const struct pg64_region *a, const struct pg64_region *b)
+{
+	return a->kind == b->kind && a->fenced == b->fenced;
+}
+
 static bool alike(const struct pg64_region *a, const struct pg64_region *b)
 {
-	return a->end == b->start && a->kind == b->kind && a->fenced == b->fenced;
+	return a->end == b->start && same_sort(a, b);
+}
+
+/*
+ * Will there be no more regions than now once @region is joined, or few enough? Told before
+ * anything is changed: what it lies in must not be cut for nothing. Lock held.
+ */
+static bool may_join(const struct pg64_region *region)
+{
+	const struct pg64_region *table = regions.table;
+	uint32_t first = first_after(region->start), last = first;
+
+	while (last < regions.count && table[last].start < region->end)
+		last++;
+	uint32_t count = regions.count - (last - first) + 1;
+	/* On each side: the rest of what is cut, or a neighbour. */
+	if (first < last && table[first].start < region->start)
+		count += !same_sort(&table[first], region);
+	else if (first > 0)
+		count -= alike(&table[first - 1], region);
+	if (first < last && table[last - 1].end > region->end)
+		count += !same_sort(&table[last - 1], region);
+	else if (last < regions.count)
+		count -= alike(region, &table[last]);
+	return count <= regions.count || count <= JOINED_MAX;
 }
 
 static bool join_at(uint32_t i, struct pg64_region region)
@@ -157,40 +191,48 @@ static bool join_at(uint32_t i, struct pg64_region region)
 		table[i - 1].end = region.end;
 	} else if (after) {
 		table[i].start = region.start;
-	} else if (regions.count >= JOINED_MAX) {
-		pg64_count(PG64_C_skip_regions_full);
-		return false;
 	} else {
 		return insert_at(i, region);
 	}
 	return true;
 }
 
-static bool put(struct pg64_region region, bool (*put_at)(uint32_t i, struct pg64_region region))
+static bool put_locked(struct pg64_region region, bool joins)
 {
-	if (region.end <= region.start)
+	if (joins && !may_join(&region)) {
+		pg64_count(PG64_C_skip_regions_full);
 		return false;
-	uint64_t signals = lock_table();
+	}
 	begin_change();
 	remove_locked(region.start, region.end);
-	bool added = put_at(first_after(region.start), region);
+	uint32_t i = first_after(region.start);
+	bool added = joins ? join_at(i, region) : insert_at(i, region);
 	if (regions.low == 0 || region.start < regions.low)
 		regions.low = region.start;
 	if (region.end > regions.high)
 		regions.high = region.end;
 	end_change();
+	return added;
+}
+
+static bool put(struct pg64_region region, bool joins)
+{
+	if (region.end <= region.start)
+		return false;
+	uint64_t signals = lock_table();
+	bool added = put_locked(region, joins);
 	unlock_table(signals);
 	return added;
 }
 
 bool pg64_regions_add(uintptr_t addr, size_t len, enum pg64_mem kind, uint32_t fenced)
 {
-	return put((struct pg64_region){addr, addr + len, kind, fenced}, insert_at);
+	return put((struct pg64_region){addr, addr + len, kind, fenced}, false);
 }
 
 bool pg64_regions_join(uintptr_t addr, size_t len, uint32_t kind, uint32_t fenced)
 {
-	return put((struct pg64_region){addr, addr + len, kind, fenced}, join_at);
+	return put((struct pg64_region){addr, addr + len, kind, fenced}, true);
 }
 
 bool pg64_regions_full(void)

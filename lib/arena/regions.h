@@ -38,7 +38,8 @@ bool pg64_regions_add(uintptr_t addr, size_t len, enum pg64_mem kind, uint32_t f
 /**
  * The same for a range that continues others: with neighbours of the same sort it becomes one
  * region. @kind may be PG64_REGION_RESERVED. Such regions come in any number, so half of the table
- * is kept from them: false then too.
+ * is kept from them, and from what a reservation is cut into. False: nothing was changed, and
+ * skip_regions_full counts it.
  */
 bool pg64_regions_join(uintptr_t addr, size_t len, uint32_t kind, uint32_t fenced);
 

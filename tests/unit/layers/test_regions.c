@@ -183,6 +183,36 @@ static void joined_leave_room(void)
 	CHECK(!pg64_regions_full());
 }
 
+/* The same where each of them cuts a reservation: what is refused changes nothing. */
+static void openings_leave_room(void)
+{
+	size_t step = 4 * PAGE, size = 4 * TABLE_MAX * step;
+	struct pg64_region found;
+	uintptr_t i = 0, at;
+
+	CHECK(pg64_regions_join(BASE, size, PG64_REGION_RESERVED, 0));
+	while (i < TABLE_MAX && pg64_regions_join(BASE + PAGE + i * step, PAGE, PG64_MEM_ANON, 0))
+		i++;
+	CHECK_EQ(i, TABLE_MAX / 4 - 1);
+	CHECK_EQ(pg64_counted(PG64_C_skip_regions_full), 1);
+	for (; i < 2 * TABLE_MAX; i++)
+		CHECK(!pg64_regions_join(BASE + PAGE + i * step, PAGE, PG64_MEM_ANON, 0));
+	CHECK(!pg64_regions_full());
+	at = BASE + (TABLE_MAX / 4 - 1) * step;
+	CHECK(pg64_regions_find(at, BASE + size - at, &found));
+	CHECK_EQ(found.kind, PG64_REGION_RESERVED);
+	/* What continues an opening is none more. */
+	CHECK(pg64_regions_join(BASE + 2 * PAGE, PAGE, PG64_MEM_ANON, 0));
+	CHECK(pg64_regions_find(BASE + PAGE, 2 * PAGE, &found));
+	/* Holes: once there are too many, the larger part of what is left stays known. */
+	for (i = TABLE_MAX / 4; i < 2 * TABLE_MAX; i++)
+		pg64_regions_remove(BASE + i * step, PAGE);
+	CHECK(!pg64_regions_full());
+	CHECK(pg64_regions_find(BASE + size - PAGE, PAGE, &found));
+	CHECK(pg64_regions_join(BASE, size, PG64_MEM_ANON, 0));
+	CHECK(pg64_regions_find(BASE, size, &found));
+}
+
 /* Between two regions it is certain that there is none. */
 static void gaps(void)
 {
@@ -215,8 +245,8 @@ static void fork_keeps_it(void)
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {CASE(against_model), CASE(cuts), CASE(nonsense),
-		CASE(full_table), CASE(joined), CASE(joined_leave_room), CASE(gaps),
-		CASE(fork_keeps_it)};
+		CASE(full_table), CASE(joined), CASE(joined_leave_room), CASE(openings_leave_room),
+		CASE(gaps), CASE(fork_keeps_it)};
 
 	return RUN_CASES(cases, argc, argv);
 }
