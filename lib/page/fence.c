@@ -27,7 +27,10 @@
 enum ink { INK_UNKNOWN, INK_NAME, INK_RANDOM };
 
 static _Atomic int ink;
-/* Drawn and not erased. An upper bound: fences go with memory that is unmapped, unseen. */
+/*
+ * Drawn and not erased: more than there are, because fences go with memory that is unmapped, unseen;
+ * but a range that starts within a fence, and does not continue another, has one that is not counted.
+ */
 static _Atomic uint32_t fences;
 static _Atomic uint32_t refusals;
 
@@ -98,9 +101,12 @@ static int each_fence(char *addr, size_t len, fence_fn fn, int sign)
 			pg64_count(PG64_C_fail_fence);
 			return ret;
 		}
-		if (sign > 0) {
+		if (sign > 0 && from == mark - PG64_GRANULE) {
+			/* Drawn in pieces it is one still: the one with its start counts. */
 			fences++;
 			pg64_count(PG64_C_fence_ok);
+		} else if (sign > 0) {
+			continue;
 		} else if (fences > 0 && to - from == 2 * PG64_GRANULE) {
 			/* Half a fence that is left is a VMA still. */
 			fences--;

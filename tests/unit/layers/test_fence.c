@@ -123,6 +123,24 @@ static void small_neighbours(void)
 	CHECK_EQ(fake.named, AREA / pmd);
 }
 
+/* In steps of a page, upwards and downwards, a fence counts once. */
+static void steps(void)
+{
+	size_t pmd = pg64_pmd_bytes(), page = pg64_page_bytes();
+
+	for (int down = 0; down < 2; down++) {
+		uint64_t before = pg64_counted(PG64_C_fence_ok);
+
+		fake_reset();
+		char *area = map(AREA);
+		for (size_t at = 0; at < 4 * pmd; at += page)
+			CHECK_EQ(
+				pg64_page_fence(area + (down ? 4 * pmd - page - at : at), page), 0);
+		CHECK_EQ(pg64_counted(PG64_C_fence_ok) - before, 2);
+		check_fenced(area, area, area + 4 * pmd);
+	}
+}
+
 /* One VMA, and one call, for each stretch. */
 static void cost(void)
 {
@@ -231,7 +249,7 @@ static void unfence_makes_room(void)
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {CASE(by_name), CASE(by_advice), CASE(in_pieces),
-		CASE(touch_without_a_large_page), CASE(small_neighbours), CASE(cost),
+		CASE(touch_without_a_large_page), CASE(small_neighbours), CASE(steps), CASE(cost),
 		CASE(limit_does_not_choose_the_ink), CASE(names_refused), CASE(limit),
 		CASE(unfence_makes_room)};
 
