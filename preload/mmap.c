@@ -208,7 +208,7 @@ static void *remap_unknown(void *old, size_t whole, size_t new_len, int flags, v
 
 	if (!pg64_sys_is_err(p)) {
 		pg64_regions_remove((uintptr_t)old, whole);
-		pg64_regions_remove((uintptr_t)p, new_len);
+		pg64_regions_remove((uintptr_t)p, pg64_align_up(new_len, pg64_page_bytes()));
 	}
 	return p;
 }

@@ -273,9 +273,14 @@ static void forgotten(void)
 		CHECK(mprotect(p + 6 * MIB, MIB, RW) == 0 && is_alone(p + 6 * MIB, MIB));
 		at(p + 6 * MIB, MIB, PROT_NONE, ANON | MAP_FIXED | MAP_NORESERVE);
 	}
+	/* A length that is no whole page, mapped over the start: to the end of its page. */
+	char *over = at(NULL, PAGE, RW, ANON);
+	CHECK(mremap(over, PAGE, 100, MREMAP_MAYMOVE | MREMAP_FIXED, p + 6 * MIB) == p + 6 * MIB);
+	CHECK(mprotect(p + 6 * MIB + PAGE, MIB, RW) == 0);
+	CHECK(!helped || is_advised(p + 6 * MIB + PAGE, MIB));
 	/* The rest of it is. */
 	CHECK(mprotect(p + 6 * MIB, 2 * MIB, RW) == 0);
-	CHECK(!helped || is_advised(p + 6 * MIB, 2 * MIB));
+	CHECK(!helped || is_advised(p + 6 * MIB + PAGE, 2 * MIB - PAGE));
 	CHECK(munmap(p, 8 * MIB) == 0 && munmap(room, 8 * MIB) == 0);
 	fclose(file);
 	puts("forgotten");
