@@ -47,14 +47,16 @@ static void advise(uintptr_t addr, size_t len, enum pg64_counter counter)
 	pg64_count_add(PG64_C_mmap_advised_bytes, len);
 }
 
-/* Nothing is probed for memory that may never be opened. */
+/*
+ * The backend is chosen now and not when the memory is opened: by then a sandbox may not let it be
+ * probed. True: remembered, or it is counted why not.
+ */
 static bool reserve(uintptr_t addr, size_t len)
 {
-	enum pg64_backend known = pg64_page_backend_known(PG64_MEM_ANON);
-
-	if (known != PG64_BACKEND_UNKNOWN && !takes_advice(known))
-		return false;
-	return pg64_regions_join(addr, len, PG64_REGION_RESERVED, 0);
+	if (takes_advice(pg64_page_backend(PG64_MEM_ANON)))
+		return pg64_regions_join(addr, len, PG64_REGION_RESERVED, 0);
+	pg64_count(PG64_C_skip_base);
+	return true;
 }
 
 static bool has_granule(uintptr_t addr, size_t len)
@@ -72,66 +74,81 @@ static bool advise_again(const struct pg64_region *region, uintptr_t addr, size_
 	return true;
 }
 
-/* A new mapping inside @region. False: it has nothing to do with the region any more. */
+/* A new mapping where @look was. False: it has nothing to do with that any more. */
 static bool mapped_over(
-	const struct pg64_region *region, uintptr_t addr, size_t len, int prot, bool shared)
+	const struct pg64_look *look, uintptr_t addr, size_t len, int prot, bool shared)
 {
-	if (region->kind == PG64_MEM_SHARED && shared)
-		return !has_granule(addr, len) || advise_again(region, addr, len);
-	if (shared || (prot == PROT_NONE && region->kind == PG64_MEM_ANON))
+	uint32_t kind = look->first.kind;
+
+	if (shared && look->whole && kind == PG64_MEM_SHARED)
+		return !has_granule(addr, len) || advise_again(&look->first, addr, len);
+	if (shared || !look->ours)
 		return false;
-	if (region->kind == PG64_MEM_ANON)
-		return advise_again(region, addr, len);
-	if (region->kind != PG64_REGION_RESERVED)
-		return false;
+	/* What is closed may be opened again, and then should be like what is around it. */
+	if (prot == PROT_NONE)
+		return (look->whole && kind == PG64_REGION_RESERVED) || reserve(addr, len);
+	if (look->whole && kind == PG64_MEM_ANON)
+		return advise_again(&look->first, addr, len);
 	if (prot == RW)
 		advise(addr, len, PG64_C_fixed_advised);
-	return true;
+	return prot == RW || (look->whole && kind == PG64_REGION_RESERVED);
+}
+
+static bool is_plain(int prot, int flags)
+{
+	return (flags & (MAP_ANONYMOUS | PG64_MAP_APART)) == MAP_ANONYMOUS && !(prot & PROT_EXEC);
+}
+
+bool pg64_inplace_advises(uintptr_t addr, size_t len, int prot, int flags)
+{
+	bool shared = flags & MAP_SHARED;
+	struct pg64_look look;
+
+	if (!(flags & MAP_FIXED) || prot != RW || !is_plain(prot, flags) ||
+		!pg64_regions_look(addr, addr + len, &look))
+		return false;
+	if (shared &&
+		(!look.whole || look.first.kind != PG64_MEM_SHARED || !has_granule(addr, len)))
+		return false;
+	return (shared || look.ours) &&
+	       takes_advice(pg64_page_backend(shared ? PG64_MEM_SHARED : PG64_MEM_ANON));
 }
 
 bool pg64_inplace_mapped(uintptr_t addr, size_t len, int prot, int flags)
 {
-	bool plain =
-		(flags & (MAP_ANONYMOUS | PG64_MAP_APART)) == MAP_ANONYMOUS && !(prot & PROT_EXEC);
-	bool shared = flags & MAP_SHARED;
-	struct pg64_region region;
-	bool inside = plain && pg64_regions_find(addr, len, &region);
+	bool plain = is_plain(prot, flags), shared = flags & MAP_SHARED;
+	struct pg64_look look;
 
-	if (inside && mapped_over(&region, addr, len, prot, shared))
+	if (plain && pg64_regions_look(addr, addr + len, &look) &&
+		mapped_over(&look, addr, len, prot, shared))
 		return true;
 	pg64_regions_remove(addr, len);
-	if (!plain || shared)
-		return false;
-	/* What is closed may be opened again, and then should be like what is around it. */
-	if (prot == PROT_NONE && inside && region.kind == PG64_MEM_ANON)
-		return reserve(addr, len);
-	if (len < pg64_process.config.mmap_min || !has_granule(addr, len))
-		return false;
-	if (prot == PROT_NONE)
-		return reserve(addr, len);
-	if (prot != RW)
-		return false;
-	advise(addr, len, PG64_C_fixed_advised);
-	return true;
+	/* Elsewhere advice could part what the program has as one VMA: only space is remembered. */
+	return plain && !shared && prot == PROT_NONE && len >= pg64_process.config.mmap_min &&
+	       has_granule(addr, len) && reserve(addr, len);
 }
 
 void pg64_inplace_protected(uintptr_t addr, size_t len, int prot)
 {
-	struct pg64_region region;
 	uintptr_t end = addr + len;
+	struct pg64_look look;
 
+	if (!pg64_regions_look(addr, end, &look))
+		return;
+	if (look.cut)
+		pg64_count(PG64_C_demote_mprotect);
 	if (prot != RW && !(prot & PROT_EXEC))
 		return;
-	for (; pg64_regions_next(addr, end, &region); addr = region.end) {
-		if (region.kind != PG64_REGION_RESERVED)
-			continue;
+	struct pg64_region region = look.first;
+	do {
 		uintptr_t from = region.start > addr ? region.start : addr;
 		uintptr_t to = region.end < end ? region.end : end;
 
 		/* Code is left alone, also while it is being written. */
-		if (prot & PROT_EXEC)
+		if (region.kind == PG64_REGION_RESERVED && (prot & PROT_EXEC))
 			pg64_regions_remove(from, to - from);
-		else
+		else if (region.kind == PG64_REGION_RESERVED)
 			advise(from, to - from, PG64_C_opened_advised);
-	}
+		addr = region.end;
+	} while (addr < end && pg64_regions_next(addr, end, &region));
 }

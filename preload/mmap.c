@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The mmap family. A mapping that pg64 can help is placed on a 64 KiB boundary and advised, or
- * advised where the program wants it (inplace.c); every other call goes to the kernel unchanged,
- * and the reason is counted.
+ * advised where it lies in remembered memory (inplace.c); every other call goes to the kernel
+ * unchanged, and the reason is counted.
  *
  * Never changed: a mapping's length, a caller's address, a file mapping, a MAP_HUGETLB attempt
  * (PostgreSQL tries one first and must see it fail).
@@ -168,11 +168,13 @@ PG64_EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_
 	bool fit = why == PG64_COUNTERS;
 	if (fit && !is_placed(addr, flags))
 		return result(map_helped(addr, len, prot, flags));
-	void *p = pg64_sys_mmap(addr, len, prot, fit ? flags & ~MAP_POPULATE : flags, fd, offset);
 	size_t whole = pg64_align_up(len, pg64_page_bytes());
+	bool late =
+		(flags & MAP_POPULATE) && pg64_inplace_advises((uintptr_t)addr, whole, prot, flags);
+	void *p = pg64_sys_mmap(addr, len, prot, late ? flags & ~MAP_POPULATE : flags, fd, offset);
 	if (pg64_sys_is_err(p) || !pg64_inplace_mapped((uintptr_t)p, whole, prot, flags))
 		pg64_count(fit ? PG64_C_skip_hint : why);
-	if (fit && !pg64_sys_is_err(p))
+	if (late && !pg64_sys_is_err(p))
 		populate(p, len, flags);
 	return result(p);
 }
@@ -184,9 +186,10 @@ PG64_EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd, of
 static void count_cut(void *addr, size_t len, enum pg64_counter counter)
 {
 	uintptr_t start = (uintptr_t)addr;
+	struct pg64_look look;
 
-	if (pg64_regions_maybe(start, len) &&
-		(pg64_regions_cuts(start) || pg64_regions_cuts(start + len)))
+	if (pg64_regions_look(start, pg64_align_up(start + len, pg64_page_bytes()), &look) &&
+		look.cut)
 		pg64_count(counter);
 }
 
@@ -240,12 +243,9 @@ PG64_EXPORT void *mremap(void *old, size_t old_len, size_t new_len, int flags, .
 
 PG64_EXPORT int mprotect(void *addr, size_t len, int prot)
 {
-	bool known = pg64_serves_mmap() && pg64_regions_maybe((uintptr_t)addr, len);
-
-	if (known)
-		count_cut(addr, len, PG64_C_demote_mprotect);
 	int ret = pg64_sys_mprotect(addr, len, prot);
-	if (ret == 0 && known)
+
+	if (ret == 0 && pg64_serves_mmap() && pg64_regions_maybe((uintptr_t)addr, len))
 		pg64_inplace_protected(
 			(uintptr_t)addr, pg64_align_up(len, pg64_page_bytes()), prot);
 	return status(ret);

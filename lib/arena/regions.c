@@ -281,12 +281,43 @@ bool pg64_regions_next(uintptr_t addr, uintptr_t end, struct pg64_region *region
 	return found;
 }
 
-bool pg64_regions_cuts(uintptr_t addr)
+/* Lock held. */
+static bool cuts(uintptr_t addr)
 {
-	struct pg64_region region;
+	const struct pg64_region *r = &regions.table[first_after(addr)];
 
-	return !pg64_is_aligned(addr, PG64_GRANULE) && pg64_regions_find(addr, 1, &region) &&
-	       region.start != addr && region.kind != PG64_REGION_RESERVED;
+	return !pg64_is_aligned(addr, PG64_GRANULE) && r < &regions.table[regions.count] &&
+	       r->start < addr && r->kind != PG64_REGION_RESERVED;
+}
+
+/* Is all of [addr, end) in regions that may be advised, from index @i on? Lock held. */
+static bool all_ours(uint32_t i, uintptr_t addr, uintptr_t end)
+{
+	for (; addr < end; addr = regions.table[i++].end) {
+		const struct pg64_region *r = &regions.table[i];
+
+		if (i == regions.count || r->start > addr ||
+			(r->kind != PG64_MEM_ANON && r->kind != PG64_REGION_RESERVED))
+			return false;
+	}
+	return true;
+}
+
+bool pg64_regions_look(uintptr_t addr, uintptr_t end, struct pg64_look *look)
+{
+	if (addr >= end || !pg64_regions_maybe(addr, end - addr))
+		return false;
+	uint64_t signals = lock_table();
+	uint32_t i = first_after(addr);
+	bool found = i < regions.count && regions.table[i].start < end;
+	if (found) {
+		look->first = regions.table[i];
+		look->whole = look->first.start <= addr && end <= look->first.end;
+		look->ours = all_ours(i, addr, end);
+		look->cut = cuts(addr) || cuts(end);
+	}
+	unlock_table(signals);
+	return found;
 }
 
 /* What was blocked before the fork that holds the lock. */

@@ -55,8 +55,16 @@ bool pg64_regions_find(uintptr_t addr, size_t len, struct pg64_region *region);
 /** The first region that ends after @addr, if it starts before @end. */
 bool pg64_regions_next(uintptr_t addr, uintptr_t end, struct pg64_region *region);
 
-/** Does @addr lie inside advised memory (not at its start or end) and inside a granule? */
-bool pg64_regions_cuts(uintptr_t addr);
+/** What is known of a range. */
+struct pg64_look {
+	struct pg64_region first; /* the first region that it touches */
+	bool whole; /* is all of it in that region? */
+	bool ours; /* is all of it in regions of private memory, advised or reserved? */
+	bool cut; /* does one of its ends lie inside advised memory, and inside a granule? */
+};
+
+/** All of that about [addr, end), under the lock once. False: no region touches it. */
+bool pg64_regions_look(uintptr_t addr, uintptr_t end, struct pg64_look *look);
 
 void pg64_regions_before_fork(void);
 void pg64_regions_after_fork(void);

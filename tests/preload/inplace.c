@@ -127,11 +127,11 @@ static void hinted(void)
 
 	CHECK(munmap(p, 8 * MIB) == 0);
 	CHECK(at(p, 4 * MIB, RW, ANON) == p);
-	CHECK(!helped || is_advised(p, 4 * MIB));
-	use(p, 4 * MIB, helped);
+	CHECK(is_alone(p, 4 * MIB));
+	use(p, 4 * MIB, 0);
 	/* Taken: wherever it comes to lie. */
 	char *q = at(p, 4 * MIB + PAGE, RW, ANON);
-	CHECK(q != p && (!helped || is_advised(q, 4 * MIB + PAGE)));
+	CHECK(q != p && is_alone(q, 4 * MIB + PAGE));
 	CHECK(munmap(q, 4 * MIB + PAGE) == 0 && munmap(p, 4 * MIB) == 0);
 	p = at(p, 4 * MIB, PROT_NONE, ANON | MAP_NORESERVE);
 	CHECK(mprotect(p + MIB, MIB, RW) == 0);
@@ -139,13 +139,35 @@ static void hinted(void)
 	CHECK(is_alone(p, MIB) && is_alone(p + 2 * MIB, 2 * MIB));
 	use(p + MIB, MIB, helped);
 	CHECK(munmap(p, 4 * MIB) == 0);
-	/* Filled by the kernel, after the advice. */
-	p = at(p, 4 * MIB, RW, ANON | MAP_POPULATE);
-	CHECK(!helped || is_advised(p, 4 * MIB));
+	/* Filled by the kernel, with advice after that. */
 	unsigned char present[1024];
+	p = at(p, 4 * MIB, RW, ANON | MAP_POPULATE);
+	CHECK(mincore(p, 4 * MIB, present) == 0 && (present[0] & present[1023] & 1));
+	CHECK(munmap(p, 4 * MIB) == 0);
+	p = at(p, 4 * MIB, PROT_NONE, ANON | MAP_NORESERVE);
+	at(p, 4 * MIB, RW, ANON | MAP_FIXED | MAP_POPULATE);
+	CHECK(!helped || is_advised(p, 4 * MIB));
 	CHECK(mincore(p, 4 * MIB, present) == 0 && (present[0] & present[1023] & 1));
 	CHECK(munmap(p, 4 * MIB) == 0);
 	puts("hinted");
+}
+
+/* Large and small pieces side by side, by hints: one VMA, which can be resized as one. */
+static void hinted_pieces(void)
+{
+	char *p = reserved(64 * MIB, MAP_NORESERVE), *end = p;
+
+	CHECK(munmap(p, 64 * MIB) == 0);
+	for (int i = 0; i < 300; i++) {
+		size_t len = i % 2 ? 33 * PAGE : 8 * PAGE;
+
+		CHECK(at(end, len, RW, ANON) == end);
+		end += len;
+	}
+	CHECK(look(p, (size_t)(end - p)).count == 1);
+	p = mremap(p, (size_t)(end - p), 40 * MIB, MREMAP_MAYMOVE);
+	CHECK(p != MAP_FAILED && munmap(p, 40 * MIB) == 0);
+	puts("hinted pieces");
 }
 
 static void opened(int flags)
@@ -330,6 +352,7 @@ int main(int argc, char **argv)
 	commit(0);
 	commit(MAP_NORESERVE);
 	hinted();
+	hinted_pieces();
 	opened(0);
 	opened(MAP_NORESERVE);
 	for (int by_mapping = 0; by_mapping < 2; by_mapping++)

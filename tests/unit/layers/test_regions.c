@@ -78,16 +78,24 @@ static void against_model(void)
 	}
 }
 
+static bool cut_at(uintptr_t addr)
+{
+	struct pg64_look look;
+
+	/* The other end is that of a granule. */
+	return pg64_regions_look(addr, pg64_align_up(addr + 1, PG64_GRANULE), &look) && look.cut;
+}
+
 static void cuts(void)
 {
 	pg64_regions_add(BASE, 4 * PG64_GRANULE, PG64_MEM_ANON, false);
-	CHECK(!pg64_regions_cuts(BASE));
-	CHECK(!pg64_regions_cuts(BASE + PG64_GRANULE));
-	CHECK(pg64_regions_cuts(BASE + PAGE));
-	CHECK(pg64_regions_cuts(BASE + 4 * PG64_GRANULE - 1));
-	CHECK(!pg64_regions_cuts(BASE + 4 * PG64_GRANULE));
+	CHECK(!cut_at(BASE));
+	CHECK(!cut_at(BASE + PG64_GRANULE));
+	CHECK(cut_at(BASE + PAGE));
+	CHECK(cut_at(BASE + 4 * PG64_GRANULE - 1));
+	CHECK(!cut_at(BASE + 4 * PG64_GRANULE));
 	pg64_regions_remove(BASE, PAGE);
-	CHECK(!pg64_regions_cuts(BASE + PAGE));
+	CHECK(!cut_at(BASE + PAGE));
 }
 
 /* What a program may pass to munmap() or madvise(), and the kernel then refuses. */
@@ -161,7 +169,7 @@ static void joined(void)
 	CHECK(pg64_regions_find(BASE + 4 * PAGE, 56 * PAGE, &found));
 	CHECK_EQ(found.kind, PG64_REGION_RESERVED);
 	/* Nobody's loss, wherever a boundary lies. */
-	CHECK(pg64_regions_cuts(BASE + PAGE) && !pg64_regions_cuts(BASE + 5 * PAGE));
+	CHECK(cut_at(BASE + PAGE) && !cut_at(BASE + 5 * PAGE));
 	pg64_regions_remove(BASE, 64 * PAGE);
 	CHECK(!pg64_regions_maybe(BASE, 64 * PAGE));
 }
@@ -181,6 +189,25 @@ static void joined_leave_room(void)
 	CHECK(pg64_regions_find(BASE, 2 * PAGE, &found));
 	CHECK(pg64_regions_add(BASE + i * 8 * PAGE, PAGE, PG64_MEM_ANON, 0));
 	CHECK(!pg64_regions_full());
+}
+
+static void looks(void)
+{
+	struct pg64_look look;
+
+	pg64_regions_join(BASE, 8 * PAGE, PG64_REGION_RESERVED, 0);
+	pg64_regions_join(BASE + 8 * PAGE, 8 * PAGE, PG64_MEM_ANON, 0);
+	pg64_regions_add(BASE + 20 * PAGE, 8 * PAGE, PG64_MEM_SHARED, 0);
+	CHECK(!pg64_regions_look(BASE + 16 * PAGE, BASE + 20 * PAGE, &look));
+	CHECK(!pg64_regions_look(BASE + PAGE, BASE, &look));
+	CHECK(pg64_regions_look(BASE + PAGE, BASE + 8 * PAGE, &look));
+	CHECK(look.whole && look.ours && !look.cut && look.first.kind == PG64_REGION_RESERVED);
+	CHECK(pg64_regions_look(BASE, BASE + 9 * PAGE, &look));
+	CHECK(!look.whole && look.ours && look.cut && look.first.start == BASE);
+	CHECK(pg64_regions_look(BASE + 9 * PAGE, BASE + 17 * PAGE, &look));
+	CHECK(!look.whole && !look.ours && look.cut);
+	CHECK(pg64_regions_look(BASE + 20 * PAGE, BASE + 28 * PAGE, &look));
+	CHECK(look.whole && !look.ours && !look.cut);
 }
 
 /* The same where each of them cuts a reservation: what is refused changes nothing. */
@@ -245,8 +272,8 @@ static void fork_keeps_it(void)
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {CASE(against_model), CASE(cuts), CASE(nonsense),
-		CASE(full_table), CASE(joined), CASE(joined_leave_room), CASE(openings_leave_room),
-		CASE(gaps), CASE(fork_keeps_it)};
+		CASE(full_table), CASE(joined), CASE(joined_leave_room), CASE(looks),
+		CASE(openings_leave_room), CASE(gaps), CASE(fork_keeps_it)};
 
 	return RUN_CASES(cases, argc, argv);
 }
