@@ -5,7 +5,7 @@
  * with an address hint. The output must be the same without the library; what only the library
  * does is asserted where it helps.
  *
- * usage: inplace [helped]
+ * usage: inplace [helped | pages COUNT]
  */
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -346,8 +346,20 @@ static void scattered(size_t count)
 	puts("scattered");
 }
 
+/* For tests that look from outside: reserved, then opened by pages, each of them twice. */
+static int opened_by_pages(size_t pages)
+{
+	char *p = reserved(8 * MIB, MAP_NORESERVE);
+
+	for (size_t i = 0; i < 2 * pages; i++)
+		CHECK(mprotect(p + i / 2 * PAGE, PAGE, RW) == 0);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc > 2 && strcmp(argv[1], "pages") == 0)
+		return opened_by_pages((size_t)atoi(argv[2]));
 	helped = argc > 1 && strcmp(argv[1], "helped") == 0 && pg64_counter_name;
 	commit(0);
 	commit(MAP_NORESERVE);

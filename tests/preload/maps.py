@@ -3,8 +3,9 @@
 """The mmap family: what a program sees is what the kernel gives it, and large mappings are on
 64 KiB pages where that can be had: maps.py mthp|mthp-pmd|never"""
 import sys
+import tempfile
 
-from preload import case, check, main_under, program, run, same
+from preload import case, check, main_under, need, program, run, same
 
 PRESETS = ("mthp", "mthp-pmd", "never")
 PRESET = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -39,6 +40,26 @@ def in_place_is_counted():
     else:
         check(said.counter("mmap_advised_bytes") == 0, "something was advised")
         check(said.counter("skip_base") > 0, "skip_base is 0")
+
+
+@case
+def openings_are_cheap():
+    """The table's lock, with two rt_sigprocmask() each: twice to open memory, else once."""
+    need("strace")
+    with tempfile.NamedTemporaryFile("r") as log:
+        run(program("inplace"), "pages", "1000",
+            first=("strace", "-e", "trace=rt_sigprocmask,mprotect", "-o", log.name)).good()
+        calls = log.read()
+    check(calls.count("mprotect(") >= 2000, "strace saw too little")
+    count = calls.count("rt_sigprocmask(")
+    check(count <= (6200 if HELPED else 200), f"{count} calls of rt_sigprocmask")
+
+
+@case
+def probed_when_reserved():
+    """Not when it is opened: a sandbox may have been set up by then."""
+    backend = run(program("inplace"), "pages", "0", stats=True).good().stats[-1]["backend"]["anon"]
+    check(backend == ("mthp" if HELPED else "base"), f"the backend is {backend}")
 
 
 @case
