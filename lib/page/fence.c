@@ -28,8 +28,9 @@ enum ink { INK_UNKNOWN, INK_NAME, INK_RANDOM };
 
 static _Atomic int ink;
 /*
- * Drawn and not erased: more than there are, because fences go with memory that is unmapped, unseen;
- * but a range that starts within a fence, and does not continue another, has one that is not counted.
+ * Drawn and not erased: more than there are, because fences go with memory that is unmapped,
+ * unseen; but a range that starts within a fence, and does not continue another, has one that is
+ * not counted.
  */
 static _Atomic uint32_t fences;
 static _Atomic uint32_t refusals;

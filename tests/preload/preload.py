@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import knobs  # noqa: E402
 import pg64test  # noqa: E402
 
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 LIBRARY = pg64test.library()
 CASES = []
