@@ -216,7 +216,8 @@ class Check:
         build = self.configure("sanitizers", "-Db_sanitize=address,undefined", "-Db_lundef=false",
                                "-Db_ndebug=false", "-Doptimization=1",
                                werror=False)  # gcc warns falsely with them
-        self.test("sanitizers", build, "--suite", "unit", "--timeout-multiplier", "3", env={
+        patience = str(3 * PATIENCE)
+        self.test("sanitizers", build, "--suite", "unit", "--timeout-multiplier", patience, env={
             "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:allocator_may_return_null=1",
             "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
 

@@ -59,6 +59,15 @@ static bool all_zero(const unsigned char *block, size_t size)
 	return block[0] == 0 && memcmp(block, block + 1, size - 1) == 0;
 }
 
+static void comes_back_zeroed(void *block, size_t size)
+{
+	pg64_heap_free(block);
+	unsigned char *zeroed = pg64_heap_calloc(1, size);
+	CHECK(zeroed == block);
+	CHECK(all_zero(zeroed, size));
+	pg64_heap_free(zeroed);
+}
+
 static void *in_thread(void *(*function)(void *), void *arg)
 {
 	pthread_t thread;
@@ -98,13 +107,7 @@ static void large_is_zeroed(void)
 {
 	start();
 	for (size_t size = large; size <= mib; size *= 2) {
-		void *block = dirty(size);
-
-		pg64_heap_free(block);
-		unsigned char *zeroed = pg64_heap_calloc(1, size);
-		CHECK(zeroed == block);
-		CHECK(all_zero(zeroed, size));
-		pg64_heap_free(zeroed);
+		comes_back_zeroed(dirty(size), size);
 	}
 }
 
@@ -274,12 +277,7 @@ static void medium_again(void)
 	for (size_t size = 6 * KIB; size <= 128 * KIB; size *= 2) {
 		for (int i = 0; i < 16; i++)
 			pg64_heap_free(dirty(size));
-		void *block = dirty(size);
-		pg64_heap_free(block);
-		unsigned char *zeroed = pg64_heap_calloc(1, size);
-		CHECK(zeroed == block);
-		CHECK(all_zero(zeroed, size));
-		pg64_heap_free(zeroed);
+		comes_back_zeroed(dirty(size), size);
 	}
 }
 
