@@ -151,12 +151,14 @@ def available_mib():
 
 
 def touched_when(prepare):
-    """Nearly all memory that is to be had, written page by page, for each kind."""
-    found, size = {}, None
+    """Nearly all memory that is to be had, written page by page, for each kind. How much that is
+    varies by some MiB from one preparation to the next.
+    """
+    found = {}
     for kind in KINDS:
         settle()
         with prepare():
-            size = size or available_mib() - KEEP_MIB
+            size = available_mib() - KEEP_MIB
             found[kind] = measure(kind, "touch", size, 1)
         found[kind]["granules"] = size * MIB // pages.GRANULE
     return found

@@ -11,7 +11,7 @@ from kernel import case, check, guest, main
 from measuring import PARTS, decode
 from preload import program
 
-SLACK_FAULTS = 64
+MORE_FAULTS = 2  # all but [1.001]; 4 KiB pages take 16 times as many faults as granules
 US = 1000
 
 
@@ -72,8 +72,10 @@ def fragmented_for_good():
     counters = counted(told)
     check(counters["pgsz64_fault_fallback"] > told["granules"] / 2,
           f"memory was not in pieces: {counters}")
-    check(told["touch_faults"] <= told["granules"] + SLACK_FAULTS,
-          f"{told['touch_faults']} faults for {told['granules']} granules")
+    # A fallback takes one fault for its 16 pages, too, where they can be had without force, and are
+    # written before reclaim takes back the 15 that nobody asked for. Else it is 16 faults.
+    check(told["touch_faults"] <= told["granules"] * MORE_FAULTS,
+          f"{told['touch_faults']} faults for {told['granules']} granules, {counters}")
     return latencies("pinned")
 
 
