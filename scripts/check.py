@@ -89,7 +89,7 @@ class Report:
 
     def fail(self, name, text=""):
         self.failed += 1
-        self.failures.append(name)
+        self.failures.append("\n    ".join([name, *failure_lines(text)]))
         print(f"  FAILED {name}")
         if text:
             print("\n".join("    " + line for line in text.rstrip().split("\n")[-40:]))
@@ -120,6 +120,13 @@ class Report:
         if not count:
             raise StepError("no test was run")
         return count
+
+
+def failure_lines(said):
+    """The lines that say what failed, for the summary: who reads only the end learns it too."""
+    told = [line.strip() for line in said.split("\n")
+            if line.lstrip().startswith(("FAIL", "not ok"))]
+    return [line[:600] for line in told[:4]]
 
 
 def skip_reason(said):
