@@ -24,6 +24,10 @@ def memory_text(value):
     return f"{value / (1 << 30):.0f} GiB" if isinstance(value, (int, float)) else "?"
 
 
+def cost_text(value):
+    return f"{value / 1000:.2g} µs" if isinstance(value, (int, float)) else "?"
+
+
 def facts(run):
     """Machine, kernel, versions, command: what a reader needs to judge and to repeat it."""
     data, machine = run.data, run.machine
@@ -33,6 +37,8 @@ def facts(run):
         "machine": f"{machine.get('cpu', '?')}, {machine.get('cpus', '?')} CPUs, "
                    f"{memory_text(machine.get('memory_bytes'))}"
                    + (f", in a VM ({machine['hypervisor']})" if machine.get("hypervisor") else ""),
+        "costs": f"a fault of one base page takes {cost_text(machine.get('fault_ns'))}, a system "
+                 f"call {cost_text(machine.get('system_call_ns'))}",
         "kernel": f"{machine.get('kernel', '?')}, {machine.get('distribution', '?')}, base pages "
                   f"of {machine.get('page_bytes', '?')} bytes",
         "versions": ", ".join(f"{name} {version}"

@@ -19,6 +19,7 @@ sys.path[:0] = [os.path.join(ROOT, "bench", "suite"), os.path.join(ROOT, "tests"
 sys.dont_write_bytecode = True
 
 import knobs  # noqa: E402
+import machine  # noqa: E402
 import runner  # noqa: E402
 import variants  # noqa: E402
 from place import Place  # noqa: E402
@@ -224,6 +225,14 @@ class Commands(Case):
             self.place().command(["/bin/sh", "-c", "kill -SEGV $$"], GLIBC)
         with self.assertRaises(SampleError):
             self.place().command(["/nonexistent"], GLIBC)
+
+
+class Machine(unittest.TestCase):
+    def test_what_faults_and_system_calls_take(self):
+        found = machine.machine()
+        # Orders of magnitude: wide enough for any machine, too narrow for a wrong unit or count.
+        self.assertTrue(50 < found["fault_ns"] < 1_000_000, found)
+        self.assertTrue(5 < found["system_call_ns"] < 100_000, found)
 
 
 class Knobs(unittest.TestCase):
