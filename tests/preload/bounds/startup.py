@@ -19,6 +19,7 @@ from preload import LIBRARY, case, check, main, need, program
 TRUE_CALLS = 17  # [15, of them 8 the dynamic linker's to load the library]
 TRUE_FAULTS = 45  # [27 to 34; how much a fault maps around depends on the page cache]
 TRUE_ANON_KIB = 72  # [52 to 56]
+OVER_NOTHING_FAULTS = 26  # [16 to 20] beyond those of a preloaded library with nothing in it
 SCRIPT_CALLS = 2200  # [2017: 15 for each of 101 programs, 5 for each of 100 forks of the shell]
 SCRIPT_FAULTS = 7000  # [5208 to 6348, 60 for each program and its fork]
 SCRIPT_ANON_KIB = 232  # [184 to 196]
@@ -30,9 +31,9 @@ TRUE = ("/bin/true",)
 SCRIPT = ("/bin/bash", "-c", "for i in {1..100}; do /bin/echo $i >/dev/null; done")
 
 
-def system_calls(command, preload):
+def system_calls(command, preload=None):
     """Lines of strace -f that are system calls."""
-    given = [f"-ELD_PRELOAD={LIBRARY}"] if preload else []
+    given = [f"-ELD_PRELOAD={preload}"] if preload else []
     with tempfile.NamedTemporaryFile(prefix="pg64-", mode="r") as file:
         subprocess.run(["strace", "-f", "-qq", "-e", "signal=none", "-o", file.name, *given,
                         *command], env=ENVIRONMENT, check=True, timeout=30,
@@ -41,9 +42,9 @@ def system_calls(command, preload):
                    if " resumed>" not in line and "+++" not in line and "(" in line)
 
 
-def cost(command, preload):
+def cost(command, preload=None):
     """{minor_faults, rss_max, anonymous} of a command that a small process starts."""
-    given = [f"LD_PRELOAD={LIBRARY}"] if preload else []
+    given = [f"LD_PRELOAD={preload}"] if preload else []
     read_fd, write_fd = os.pipe()
     words = [program("spawn"), *given, *command]
     # The shell gives the launcher its descriptor 3, whatever ours is.
@@ -57,7 +58,7 @@ def cost(command, preload):
     return {name: int(value) for name, value in (line.split() for line in said.splitlines())}
 
 
-def least(command, preload):
+def least(command, preload=None):
     runs = [cost(command, preload) for _ in range(RUNS)]
     return {name: min(one[name] for one in runs) for name in runs[0]}
 
@@ -65,14 +66,14 @@ def least(command, preload):
 def calls_within(command, budget):
     need("strace")
     plain, ours = (min(system_calls(command, preload) for _ in range(2))
-                   for preload in (False, True))
+                   for preload in (None, LIBRARY))
     said = f"{plain} -> {ours} system calls: {ours - plain} more, budget {budget}"
     check(ours - plain <= budget, said)
     return said
 
 
 def cost_within(command, faults, anonymous_kib):
-    plain, ours = least(command, False), least(command, True)
+    plain, ours = least(command), least(command, LIBRARY)
     more = {name: ours[name] - plain[name] for name in plain}
     said = (f"{plain['minor_faults']} -> {ours['minor_faults']} minor faults: "
             f"{more['minor_faults']} more, budget {faults}; {plain['anonymous'] >> 10} -> "
@@ -90,6 +91,16 @@ def true_calls():
 @case
 def true_cost():
     return cost_within(TRUE, TRUE_FAULTS, TRUE_ANON_KIB)
+
+
+@case
+def true_beside_nothing():
+    plain, nothing, ours = (least(TRUE, preload)["minor_faults"] for preload in (
+        None, program("libnothing.so"), LIBRARY))
+    said = (f"{plain} minor faults, {nothing} with an empty library, {ours} with pg64: "
+            f"{ours - nothing} more, budget {OVER_NOTHING_FAULTS}")
+    check(plain < nothing and ours - nothing <= OVER_NOTHING_FAULTS, said)
+    return said
 
 
 @case
