@@ -38,16 +38,19 @@ PG64_EXPORT void *calloc(size_t count, size_t size)
 	return pg64_heap_calloc(count, size);
 }
 
-PG64_EXPORT void free(void *block)
+static PG64_COLD void free_other(void *block)
 {
-	if (pg64_likely(pg64_heap_free(block)))
-		return;
 	if (!block)
 		return;
 	if (!pg64_serves_malloc())
 		pg64_libc.free(block);
 	else
 		foreign(block, "free");
+}
+
+PG64_EXPORT void free(void *block)
+{
+	pg64_heap_free_or(block, free_other);
 }
 
 PG64_EXPORT void *realloc(void *block, size_t size)

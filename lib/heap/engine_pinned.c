@@ -449,13 +449,28 @@ static inline void check_free(const void *block, const mi_page_t *page)
 		corrupt(block, "free of a pointer that malloc cannot have returned");
 }
 
-__attribute__((flatten)) bool pg64_heap_free(void *block)
+__attribute__((flatten)) void pg64_heap_free_or(void *block, void (*other)(void *block))
 {
-	if (pg64_unlikely(!pg64_owned(block)))
-		return false;
+	if (pg64_unlikely(!pg64_owned(block))) {
+		other(block);
+		return;
+	}
 	check_free(block, _mi_segment_page_of(_mi_ptr_segment(block), block));
 	mi_free(block);
-	return true;
+}
+
+static PG64_COLD void never(void *block)
+{
+	(void)block;
+}
+
+bool pg64_heap_free(void *block)
+{
+	bool owned = pg64_owned(block);
+
+	if (owned)
+		pg64_heap_free_or(block, never);
+	return owned;
 }
 
 size_t pg64_heap_usable_size(const void *block)

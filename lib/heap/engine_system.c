@@ -85,6 +85,12 @@ bool pg64_heap_free(void *block)
 	return true;
 }
 
+void pg64_heap_free_or(void *block, void (*other)(void *block))
+{
+	if (!pg64_heap_free(block))
+		other(block);
+}
+
 size_t pg64_heap_usable_size(const void *block)
 {
 	return mi_usable_size(block);

@@ -35,6 +35,11 @@ void *pg64_heap_memalign(size_t align, size_t size);
  * Free @block and keep errno. False: it is NULL or not this engine's, and nothing was done.
  */
 bool pg64_heap_free(void *block);
+/**
+ * For free(): the same, but what is NULL or not this engine's goes to @other. Either is the last
+ * thing that is called, which makes this a third shorter than a test of an answer.
+ */
+void pg64_heap_free_or(void *block, void (*other)(void *block));
 size_t pg64_heap_usable_size(const void *block);
 
 /** Can @block be a block of this engine? False for foreign pointers; a few instructions. */

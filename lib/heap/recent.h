@@ -110,8 +110,10 @@ static inline void recent_first(mi_page_t *page)
  * page of a queue of its heap only: see page_unfull() and page_reclaim(). What a reclaimed segment
  * puts in front of a page is the one exception: such a page may stay until the range grows again,
  * or the heap is collected.
+ *
+ * Not inlined: free() would save and restore registers for it each time.
  */
-void _mi_page_retire(mi_page_t *page) mi_attr_noexcept
+__attribute__((noinline)) void _mi_page_retire(mi_page_t *page) mi_attr_noexcept
 {
 	mi_page_set_has_aligned(page, false);
 	if (pg64_likely(page->retire_expire != 0 && page->flags.full_aligned == 0 && !page->next &&
