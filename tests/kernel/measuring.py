@@ -102,15 +102,8 @@ def reclaim(group):
         write(f"{group}/memory.reclaim", "64M")
 
 
-def compact():
-    """All of memory. Returns by how much pgsz64_demote rose, 0 where there is no such counter."""
-    before = counters()
-    write("/proc/sys/vm/compact_memory", 1)
-    return deltas(before).get("pgsz64_demote", 0)
-
-
-def measure(kind, *words, limit=None, compacts=False):
-    """One run, in a cgroup of its own. `compacts`: memory is compacted once it is filled."""
+def measure(kind, *words, limit=None):
+    """One run, in a cgroup of its own."""
     settings(kind)
     program = os.path.join(programs, "measure")
     command = [program, words[0], kind.split("-")[0], *map(str, words[1:])]
@@ -122,8 +115,6 @@ def measure(kind, *words, limit=None, compacts=False):
             for line in child.stdout:
                 if line.startswith("range"):
                     looks.append(deltas(before))
-                    if compacts:
-                        told["demoted_by_compaction"] = compact()
                     reclaim(group)
                     child.stdin.write("\n")
                     child.stdin.flush()
@@ -159,7 +150,7 @@ def available_mib():
     return pages.available_bytes() // MIB
 
 
-def touched_when(prepare, **options):
+def touched_when(prepare):
     """Nearly all memory that is to be had, written page by page, for each kind. How much that is
     varies by some MiB from one preparation to the next.
     """
@@ -168,7 +159,7 @@ def touched_when(prepare, **options):
         settle()
         with prepare():
             size = available_mib() - KEEP_MIB
-            found[kind] = measure(kind, "touch", size, 1, **options)
+            found[kind] = measure(kind, "touch", size, 1)
         found[kind]["granules"] = size * MIB // pages.GRANULE
     return found
 
@@ -189,7 +180,7 @@ def pinned():
 @part
 def movable():
     """No free 64 KiB, but compaction could make them."""
-    return touched_when(lambda: fragmented("movable"), compacts=True)
+    return touched_when(lambda: fragmented("movable"))
 
 
 @part

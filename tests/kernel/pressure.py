@@ -81,10 +81,7 @@ def fragmented_for_good():
 
 @case
 def fragmented_by_what_moves():
-    told = survived("movable")
-    counters = counted(told)
-    check(told["demoted_by_compaction"] == 0,
-          f"compaction of all memory took {told['demoted_by_compaction']} granules apart")
+    counters = counted(survived("movable"))
     check(counters["compact_stall"] or counters["pgsz64_fault_fallback"],
           f"memory was not in pieces: {counters}")
     return latencies("movable")
