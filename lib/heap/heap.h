@@ -36,8 +36,8 @@ void *pg64_heap_memalign(size_t align, size_t size);
  */
 bool pg64_heap_free(void *block);
 /**
- * For free(): the same, but what is NULL or not this engine's goes to @other, as the last thing that
- * is done, so that nobody has to keep and test an answer.
+ * For free(): the same, but what is NULL or not this engine's goes to @other, as the last thing
+ * that is done, so that nobody has to keep and test an answer.
  */
 void pg64_heap_free_or(void *block, void (*other)(void *block));
 size_t pg64_heap_usable_size(const void *block);
