@@ -84,7 +84,7 @@ def costs(size=32 << 20, calls=20_000):
 def machine():
     """What matters of this machine for a comparison of two runs."""
     cpu = _read("/proc/cpuinfo")
-    virtual = _said("systemd-detect-virt") or ("hypervisor" if re.search(
+    virtual = _said("systemd-detect-virt", "--vm") or ("hypervisor" if re.search(
         r"^flags.*\bhypervisor\b", cpu, flags=re.M) else "none")
     memory = int(_first(r"^MemTotal:\s+(\d+)", _read("/proc/meminfo"), "0")) * 1024
     return {

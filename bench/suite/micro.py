@@ -14,7 +14,8 @@ from workload import Result, SampleError, Workload
 # Counter of micro -> (figure, factor).
 COUNTERS = {"faults": ("minor_faults", 1), "rss_bytes": ("rss_bytes", 1),
             "held_bytes": ("held_bytes", 1), "pss_bytes": ("pss_bytes", 1),
-            "rss_after_1s": ("after_free_bytes", 1), "dtlb_misses_per_read": ("tlb_misses", 1),
+            "rss_after_1s_bytes": ("after_free_bytes", 1),
+            "dtlb_misses_per_read": ("tlb_misses", 1),
             "p50_ns": ("p50_s", 1e-9), "p99_ns": ("p99_s", 1e-9), "p999_ns": ("p999_s", 1e-9),
             "items_per_second": ("rate", 1)}
 UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}

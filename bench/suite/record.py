@@ -6,7 +6,7 @@
     result.json      both in one file, for reports and comparisons; written at the end
 
 result.json, format "pg64-bench-1":
-    format, started, ended    ISO 8601, UTC; ended is null while a run is under way
+    format, started, ended    ISO 8601, UTC; ended is null until all that was planned was tried
     command                   list of words
     level                     "quick" or "full"
     rounds                    rounds that were asked for
@@ -19,6 +19,7 @@ result.json, format "pg64-bench-1":
     results                   {name: {"label", "group", "primary", "workload"}}, in report order
     figures                   {name: {"unit", "better", "label"}}
     skips                     [{"what": variant or workload, "why": text}]
+    late                      workloads that were not finished when the time was up
     samples                   [{"workload", "variant", "round" (from 1), "at_s" (since the start),
                                 "results": {result: {figure: number}}}
                                or, in place of "results", {"error": text}]
@@ -111,10 +112,11 @@ class Record:
                    and sample["round"] == number and "results" in sample
                    for sample in self.samples)
 
-    def finish(self, ended):
-        """Write result.json; its path."""
+    def finish(self, ended, late=()):
+        """Write result.json; its path. `late`: workloads that are not done, so the run is not."""
         path = self._path("result.json")
-        _write(path, {**self.header, "ended": ended, "samples": self.samples})
+        _write(path, {**self.header, "ended": None if late else ended, "late": list(late),
+                      "samples": self.samples})
         return path
 
 

@@ -28,6 +28,12 @@ def cost_text(value):
     return f"{value / 1000:.2g} µs" if isinstance(value, (int, float)) else "?"
 
 
+def virtual_text(hypervisor):
+    """What systemd-detect-virt said: "none" on bare metal."""
+    return f", virtual machine or container ({hypervisor})" \
+        if hypervisor and hypervisor != "none" else ""
+
+
 def facts(run):
     """Machine, kernel, versions, command: what a reader needs to judge and to repeat it."""
     data, machine = run.data, run.machine
@@ -36,7 +42,7 @@ def facts(run):
     shown = {
         "machine": f"{machine.get('cpu', '?')}, {machine.get('cpus', '?')} CPUs, "
                    f"{memory_text(machine.get('memory_bytes'))}"
-                   + (f", in a VM ({machine['hypervisor']})" if machine.get("hypervisor") else ""),
+                   + virtual_text(machine.get("hypervisor")),
         "costs": f"a fault of one base page takes {cost_text(machine.get('fault_ns'))}, a system "
                  f"call {cost_text(machine.get('system_call_ns'))}",
         "kernel": f"{machine.get('kernel', '?')}, {machine.get('distribution', '?')}, base pages "

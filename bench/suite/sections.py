@@ -63,6 +63,13 @@ def key(analysis):
         for name in families) + dots + "</div>"
 
 
+def _figures(analysis, results):
+    """The primary figures of results by name."""
+    known = analysis.run.figures
+    return ", ".join(sorted({esc(known.get(figure, {}).get("label", figure))
+                             for figure in map(analysis.run.primary, results)}))
+
+
 def summary(analysis):
     """Geometric means of all variants, and how many results each won and lost."""
     def draw(base):
@@ -88,8 +95,13 @@ def summary(analysis):
                 f'{charts.estimate_text(mean)}<span class="bar">{bar}</span></div>')
         return f'<div class="forest">{"".join(rows)}</div>'
     count = len(analysis.results)
-    return (f'<h2 id="summary">In short</h2><p>Geometric mean of the time of {count} results, '
-            "each counted once, as a ratio to the baseline: below 1 is faster. The interval (95 %) "
+    others = [name for name in analysis.results
+              if analysis.run.primary(name) not in ("wall_s", "rate")]
+    what = f" ({len(others)} of them not of time or rate but of {_figures(analysis, others)})" \
+        if others else ""
+    return ('<h2 id="summary">In short</h2><p>Geometric mean of the time of '
+            f"{count} results{what}, each counted once,"
+            " as a ratio to the baseline: below 1 is better. The interval (95 %) "
             "is about noise; it does not speak of programs that were not measured. Of results "
             f"that do not differ at all, about 1 in 20 would still be told apart by chance: "
             f"{count / 20:.1f} of {count} here.</p>"
@@ -335,8 +347,11 @@ def skips(analysis):
     """What was left out, and what failed."""
     data, run = analysis.run.data, analysis.run
     parts = ['<h2 id="skips">Left out, and failed</h2>']
+    left_out = [*(data.get("skips") or []), *(
+        {"what": name, "why": "the time of --budget was up; bench/run --resume goes on with it"}
+        for name in data.get("late") or [])]
     rows = "".join(f'<tr><td>{esc(skip.get("what"))}</td><td class="wrap">'
-                   f'{esc(skip.get("why"))}</td></tr>' for skip in data.get("skips") or [])
+                   f'{esc(skip.get("why"))}</td></tr>' for skip in left_out)
     parts.append(f'<div class="scroll"><table><thead><tr><th>left out</th><th class="text">why'
                  f"</th></tr></thead><tbody>{rows}</tbody></table></div>" if rows else
                  "<p>Nothing was left out.</p>")

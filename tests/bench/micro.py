@@ -14,6 +14,9 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import pg64test  # noqa: E402
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "bench", "suite"))
+import micro as suite  # noqa: E402
+
 TIMEOUT_S = 100
 LATENCY = ("p50_ns", "p99_ns", "p999_ns", "max_ns")
 # Group: (what of it is run here, the counters that it reports).
@@ -69,6 +72,27 @@ def check_list(micro):
             pg64test.fail(f"no random_read of {size} bytes")
 
 
+def check_suite(micro):
+    """What the suite asks for by name is there, once."""
+    said = subprocess.run([micro, "--benchmark_list_tests"], env=environment(None), check=True,
+                          stdout=subprocess.PIPE, timeout=TIMEOUT_S).stdout.decode().splitlines()
+    for workload in suite.ALL:
+        for name in workload.benchmarks.values():
+            found = [line for line in said if line == name or line.startswith(name + "/")]
+            if len(found) != 1:
+                pg64test.fail(f"{workload.name}: {len(found)} benchmarks are named {name}")
+
+
+def check_figures(entry):
+    """The figures that the suite makes of a benchmark have those that results are made of."""
+    group = entry["name"].split("/")[0]
+    primary = {workload.results[result].primary for workload in suite.ALL
+               for result, name in workload.benchmarks.items() if name.split("/")[0] == group}
+    missing = primary - set(suite.Micro.figures(entry["name"], [entry]))
+    if missing:
+        pg64test.fail(f"{entry['name']} does not give {sorted(missing)}")
+
+
 def check_context(context, preload):
     missing = [name for name in CONTEXT if not context.get(name)]
     if missing:
@@ -110,6 +134,7 @@ def check_run(micro, preload):
         if has_misses and not document["context"]["tlb_counters"].startswith("dTLB"):
             pg64test.fail(f"{entry['name']}: TLB misses without counters")
         check_values(name, entry)
+        check_figures(entry)
         seen.add(name)
     if seen != set(GROUPS):
         pg64test.fail(f"did not run: {sorted(set(GROUPS) - seen)}")
@@ -138,6 +163,7 @@ def main(argv):
         sys.exit(__doc__)
     micro = os.path.realpath(argv[1])
     check_list(micro)
+    check_suite(micro)
     check_group(micro)
     for preload in (None, pg64test.library()):
         check_run(micro, preload)

@@ -170,6 +170,10 @@ class Content(unittest.TestCase):
         data["ended"], data["samples"] = None, data["samples"][:130]
         words = "".join(self.outline(page(data)).words)
         self.assertIn("not finished", words)
+        data["late"] = ["sort"]
+        self.assertIn("the time of --budget was up", "".join(self.outline(page(data)).words))
+        data["machine"]["hypervisor"] = "none"
+        self.assertNotIn("virtual machine", "".join(self.outline(page(data)).words))
 
     def test_repeated_sample(self):
         """A failed sample that was made again counts as good, and is still told."""
