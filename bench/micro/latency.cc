@@ -96,6 +96,10 @@ void fault_latency(benchmark::State &state, Source source)
 	state.counters["p99_ns"] = all.quantile(0.99);
 	state.counters["p999_ns"] = all.quantile(0.999);
 	state.counters["max_ns"] = all.max();
+	/* The histogram: how many took less than so many ns, and not less than half of that. */
+	for (const auto &[below, count] : all.octaves())
+		state.counters["below_" + std::to_string(below) + "_ns"] =
+			static_cast<double>(count);
 }
 
 void sizes(benchmark::internal::Benchmark *benchmark)

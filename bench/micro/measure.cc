@@ -255,6 +255,24 @@ uint64_t Histogram::samples() const
 	return sum;
 }
 
+std::vector<std::pair<uint64_t, uint64_t>> Histogram::octaves() const
+{
+	std::vector<std::pair<uint64_t, uint64_t>> found;
+
+	for (unsigned i = 0; i < kOctaves * kSteps; i++) {
+		uint64_t below = 1;
+
+		if (!counts_[i])
+			continue;
+		while (below <= upper_end(i))
+			below *= 2;
+		if (found.empty() || found.back().first != below)
+			found.emplace_back(below, 0);
+		found.back().second += counts_[i];
+	}
+	return found;
+}
+
 double Histogram::quantile(double fraction) const
 {
 	const double wanted = fraction * static_cast<double>(samples());

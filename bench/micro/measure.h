@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace measure
 {
@@ -91,6 +93,8 @@ class Histogram
 	uint64_t samples() const;
 	/* The time that `fraction` of the samples do not exceed, to 1/32. */
 	double quantile(double fraction) const;
+	/* The samples of each power of two that has any: they took less than this, in ns. */
+	std::vector<std::pair<uint64_t, uint64_t>> octaves() const;
 	double max() const
 	{
 		return static_cast<double>(max_);

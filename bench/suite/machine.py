@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Where a run was made: the machine, the kernel and the versions, for its record."""
 import contextlib
+import ctypes
 import glob
 import mmap
 import os
@@ -79,6 +80,13 @@ def costs(size=32 << 20, calls=20_000):
     call = _least_ns(lambda: [os.getppid() for _ in range(calls)], calls) - \
         _least_ns(lambda: [abs(1) for _ in range(calls)], calls)
     return {"fault_ns": max(0, round(fault)), "system_call_ns": max(0, round(call))}
+
+
+def thp_disabled():
+    """Has somebody switched transparent hugepages off for this process and all that it starts?
+    prctl(PR_SET_THP_DISABLE) is inherited, and nothing else shows it."""
+    prctl_get_thp_disable = 42
+    return ctypes.CDLL(None, use_errno=True).prctl(prctl_get_thp_disable, 0, 0, 0, 0) > 0
 
 
 def machine():

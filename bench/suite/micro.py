@@ -137,7 +137,8 @@ ALL = (
     map_touch(0), map_touch(1),
     latency("heap", "a growing heap of small blocks"), latency("mmap", "a private mapping"),
     latency("shared", "a shared mapping"),
-    churn(0, 16384, 1, quick=True), churn(0, 16384, 4), churn(64, 256, 1), churn(4096, 256, 1),
+    churn(0, 16384, 1, quick=True), *(churn(0, 16384, threads) for threads in (2, 4, 8)),
+    churn(64, 256, 1), churn(4096, 256, 1),
     churn(32768, 256, 1), churn(262144, 256, 1),
     *(single(f"cross-free-{block}", "malloc and free", f"cross_thread_free/size:{block}/real_time",
              f"freed by another thread, {size(block)}", "rate") for block in (64, 4096)),
@@ -158,8 +159,9 @@ ALL = (
              f"64 MiB in blocks of {size(block)}, "
              + ("all freed" if keep == 0 else f"1 in {keep} kept"), "after_free_bytes")
       for block in (64, 1024, 16384, 262144) for keep in (0, 16)),
-    single("fork-cow", "fork", "fork_cow/heap_mb:512/iterations:5/manual_time",
-           "512 MiB heap, one page in ten written by the parent", memory_bytes=3 * GIB,
-           estimate_s=8),
-    random_read(64 * MIB, quick=True), random_read(GIB), random_read(4 * GIB),
+    *(single(name, "fork", f"fork_cow/heap_mb:{mib}/iterations:5/manual_time",
+             f"{size(mib * MIB)} heap, one page in ten written by the parent",
+             memory_bytes=6 * mib * MIB, estimate_s=mib / 64)
+      for name, mib in (("fork-cow", 512), ("fork-cow-1gib", 1024))),
+    random_read(4 * MIB), random_read(64 * MIB, quick=True), random_read(GIB), random_read(4 * GIB),
 )

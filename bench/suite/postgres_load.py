@@ -5,6 +5,7 @@ Each class has a cluster of its own, filled once by pgbench and copied; every sa
 the same bytes, with a server started under its variant. Clients run in a clean environment. Figures
 are of the server's processes together.
 """
+import glob
 import os
 import re
 import shutil
@@ -26,8 +27,24 @@ JOIN = """SELECT count(*), count(b.filler) FROM pgbench_accounts a
 INDEX = """SET maintenance_work_mem = '{memory}MB'; SET max_parallel_maintenance_workers = 0;
            BEGIN; CREATE INDEX bench_index ON pgbench_accounts
            (((aid::bigint * 7919) % 5000011), bid);"""
+# Of transactions, for their latencies.
+SAMPLED = 0.1
+PERCENTILES = {"p50_s": 0.5, "p99_s": 0.99, "p999_s": 0.999}
 PREWARM = """SELECT sum(pg_prewarm(oid)) FROM pg_class
              WHERE relname LIKE 'pgbench_%' AND relkind IN ('r', 'i');"""
+
+
+def latencies(prefix):
+    """Figures of the logs of pgbench, whose third column is a latency in microseconds; removes
+    them. Nothing where there are too few for a 99th percentile."""
+    taken = []
+    for path in glob.glob(prefix + ".*"):
+        with open(path, encoding="ascii") as file:
+            taken += [int(line.split()[2]) for line in file]
+        os.unlink(path)
+    taken.sort()
+    return {figure: taken[int(len(taken) * share)] * 1e-6 for figure, share in PERCENTILES.items()
+            if len(taken) * (1 - share) >= 1}
 
 
 class PostgresCase(Checked):
@@ -112,12 +129,15 @@ class PostgresCase(Checked):
         """Figures of a run of pgbench with a fixed number of transactions a client.
 
         The memory is read once, when the backends have been at work for a moment; not at all when
-        the run is over before.
+        the run is over before. Latencies are of a part of the transactions, which pgbench writes
+        down.
         """
+        logs = os.path.join(self.cluster.folder, "latency")
         self.cluster.settle()
         faults = self.cluster.minor_faults()
         words = ["pgbench", "-n", "-c", str(clients), "-j", str(min(clients, 2)),
-                 "-t", str(transactions), *options, "postgres"]
+                 "-t", str(transactions), "--log", f"--sampling-rate={SAMPLED}",
+                 f"--log-prefix={logs}", *options, "postgres"]
         memory = {}
         with self.cluster.popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                 text=True) as child:
@@ -136,7 +156,7 @@ class PostgresCase(Checked):
                   f"pgbench did not do all: {said[-500:]}")
         self.cluster.settle()
         return {"rate": float(re.search(r"^tps = ([\d.]+)", said, flags=re.M).group(1)),
-                "minor_faults": self.cluster.minor_faults() - faults, **memory}
+                "minor_faults": self.cluster.minor_faults() - faults, **latencies(logs), **memory}
 
 
 class PostgresMemory(PostgresCase):

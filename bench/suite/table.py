@@ -43,7 +43,9 @@ def rows(run, variant, bases, wanted=()):
         cells = [cell(analysis.estimate(metric, base, result, variant), interval)
                  for metric, base, interval in shown]
         if any(cells):
-            found.append([run.results[result].get("label", result), *cells])
+            known = run.results[result]
+            group = known.get("group")
+            found.append([f"{group}: " * bool(group) + known.get("label", result), *cells])
     return head, found
 
 

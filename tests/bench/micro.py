@@ -111,6 +111,9 @@ def check_values(name, entry):
         pg64test.fail(f"{entry['name']}: RSS of {entry['rss_bytes']} for 8 MiB")
     if name == "fault_latency" and entry["samples"] % 2048:
         pg64test.fail(f"{entry['name']}: {entry['samples']} samples of 8 MiB, 4 KiB each")
+    if name == "fault_latency" and entry["samples"] != sum(
+            value for counter, value in entry.items() if re.fullmatch(r"below_\d+_ns", counter)):
+        pg64test.fail(f"{entry['name']}: the histogram does not have all samples")
     if "p50_ns" in entry and not (
             0 < entry["p50_ns"] <= entry["p99_ns"] <= entry["p999_ns"] <= entry["max_ns"]):
         pg64test.fail(f"{entry['name']}: the quantiles do not grow")

@@ -39,7 +39,10 @@ def exact(rounds=3, names=("one", "two"), primary="wall_s", missing=()):
 
 
 def cells(target, *runs):
-    return targets.rows(runs, [target])[0]
+    """All but the last cell: these runs have no glibc64."""
+    found = targets.rows(runs, [target])[0]
+    assert found[-1] == "", found
+    return found[:-1]
 
 
 class Ratios(unittest.TestCase):
@@ -68,6 +71,18 @@ class Ratios(unittest.TestCase):
         """pg64 to mimalloc is 1/2 and to jemalloc 1/8: mimalloc is the better one."""
         self.assertEqual(cells(Target("t", 1, "one", bases=("jemalloc", "mimalloc")), exact())[2],
                          "0.50")
+
+    def test_what_is_free(self):
+        run = exact()
+        run.variants["glibc64"] = run.variants["jemalloc"]
+        for result in EXACT:
+            for figure in ("wall_s", "minor_faults"):
+                run.values_of[result, "glibc64", figure] = run.values(result, "jemalloc", figure)
+        self.assertEqual(targets.rows([run], [Target("t", 1, "one")])[0][-1], "0.12")  # 1/8
+        self.assertEqual(targets.rows([run], [Target("t", 0.09, "one", targets.FAULTS)])[0][-1],
+                         "0.050")
+        self.assertEqual(targets.rows([run], [Target("t", 1, "one", bases=("mimalloc",))])[0][-1],
+                         "")
 
     def test_not_measured(self):
         nothing = ["t", "1", "not measured", "", ""]
@@ -112,7 +127,7 @@ class Table(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             lines = done.stdout.splitlines()
             self.assertEqual(len(lines), 2 + len(targets.TARGETS))
-            self.assertTrue(all(line.count("|") == 6 for line in lines))
+            self.assertTrue(all(line.count("|") == 7 for line in lines))
             done = report_case.program("targets", os.path.join(folder, "none"))
             self.assertEqual(done.returncode, 2)
             self.assertIn("none", done.stderr)

@@ -3,6 +3,7 @@
 """The benchmark runner: order, records, resumption, failures, knobs. Its workloads here are fakes;
 one test runs bench/run itself and ends it in the middle."""
 import contextlib
+import ctypes
 import fcntl
 import io
 import json
@@ -245,6 +246,43 @@ class Machine(unittest.TestCase):
         # Orders of magnitude: wide enough for any machine, too narrow for a wrong unit or count.
         self.assertTrue(50 < found["fault_ns"] < 1_000_000, found)
         self.assertTrue(5 < found["system_call_ns"] < 100_000, found)
+
+
+class Command(unittest.TestCase):
+    """bench/run as a user starts it."""
+
+    @staticmethod
+    def run_it(*words, **options):
+        return subprocess.run([os.path.join(ROOT, "bench", "run"), "--build", BUILD, *words],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=200, check=False,
+                              **options)
+
+    def test_from_the_samples_to_the_report(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = os.path.join(folder, "out")
+            done = self.run_it("--out", out, "--only", "alloc-cfrac-t1", "--variants",
+                               "glibc,pg64-base", "--rounds", "3", "--quick")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(os.path.join(out, "report.html"), encoding="utf-8") as file:
+                page = file.read()
+            self.assertIn("cfrac, 1 thread", page)
+            self.assertIn("--variants glibc,pg64-base", page)
+            pictures = [name for name in os.listdir(out) if name.endswith(".png")]
+            self.assertIn("wall-ratio.png", pictures)
+            for name in pictures:
+                with open(os.path.join(out, name), "rb") as file:
+                    self.assertEqual(file.read(4), b"\x89PNG", name)
+
+    def test_no_large_pages_for_anybody(self):
+        """What a container's runtime may have set, and would make all variants the same."""
+        set_thp_disable = 41
+        with tempfile.TemporaryDirectory() as folder:
+            done = self.run_it(
+                "--out", os.path.join(folder, "out"), "--only", "startup", "--variants", "glibc",
+                preexec_fn=lambda: ctypes.CDLL(None).prctl(set_thp_disable, 1, 0, 0, 0))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("PR_SET_THP_DISABLE", done.stderr)
 
 
 class Knobs(unittest.TestCase):

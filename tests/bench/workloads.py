@@ -20,6 +20,7 @@ sys.dont_write_bytecode = True
 import binding  # noqa: E402
 import catalogue  # noqa: E402
 import pg64test  # noqa: E402
+import postgres_load  # noqa: E402
 import variants  # noqa: E402
 from place import Place  # noqa: E402
 from redis_load import RedisCase  # noqa: E402
@@ -68,7 +69,10 @@ def run(workload, top):
     try:
         workload.prepare(place)
         for variant in (GLIBC, PG64):
-            check_sample(workload, workload.sample(place, variant))
+            found = workload.sample(place, variant)
+            check_sample(workload, found)
+            if "p50_s" not in found.get("pg-select-1", {"p50_s": 0}):
+                pg64test.fail(f"{workload.name}: pgbench wrote down no latencies: {found}")
             left = inside(folder)
             if left:
                 pg64test.fail(f"{workload.name}: processes are left: {left}")
@@ -129,6 +133,20 @@ def check_redis(top):
         pg64test.fail(f"redis-server on {found}")
 
 
+def check_latencies(top):
+    """Of two clients' logs: 1 to 200 microseconds, in the order of their numbers' last digits."""
+    prefix = os.path.join(top, "latency")
+    for client in (0, 1):
+        with open(f"{prefix}.7.{client}", "w", encoding="ascii") as file:
+            for number in sorted(range(1 + client, 201, 2), key=lambda number: number % 10):
+                file.write(f"{client} 5 {number} 0 1700000000 1\n")
+    found = postgres_load.latencies(prefix)
+    if {name: round(value * 1e6) for name, value in found.items()} != {"p50_s": 101, "p99_s": 199}:
+        pg64test.fail(f"latencies of 1 to 200 us: {found}")
+    if postgres_load.latencies(prefix):
+        pg64test.fail("logs of pgbench are read twice")
+
+
 class Liar(threading.Thread):
     """A memcached that stores nothing and answers one get with another key's value."""
 
@@ -181,6 +199,7 @@ def main(names):
     with tempfile.TemporaryDirectory(prefix="pg64-loads.") as top:
         os.chmod(top, 0o755)  # servers run as another user
         check_binding()
+        check_latencies(top)
         check_redis(top)
         check_client(top)
         check_place(top)
