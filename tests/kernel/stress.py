@@ -94,6 +94,9 @@ def data_holds_and_memory_comes_back():
     left = {name: group[name] for name in ("anon", "shmem", "file_mapped") if group[name]}
     check(not left, f"the cgroup is still charged: {left}")
     check(read(f"{GROUP}/memory.swap.current").strip() == "0", "swap is still charged")
+    charge = int(read(f"{GROUP}/memory.current")) - sum(
+        group[name] for name in ("kernel", "file") if name in group)
+    check(charge < 2 * MIB, f"the cgroup is still charged with {charge >> 10} KiB: {group}")
     os.rmdir(GROUP)
     lost = before[0] - after[0]
     slack = SLACK_BYTES
@@ -107,7 +110,7 @@ def data_holds_and_memory_comes_back():
     counters = pgsz64()
     if not KIND.startswith("stock"):
         check(told["advised"] > 0, "MADV_PAGESIZE_64K was never taken")
-        for name in ("fault_alloc", "cow"):
+        for name in ("fault_alloc", "cow", "swpin", "repair", "demote"):
             check(counters.get(f"pgsz64_{name}"), f"pgsz64_{name} is 0 or missing")
     wanted = ("pswpout", "pswpin", "compact_success", "thp_split_page")
     seen = {**{name: swapped.get(name, 0) for name in wanted}, **counters}
