@@ -36,7 +36,7 @@ PREWARM = """SELECT sum(pg_prewarm(oid)) FROM pg_class
 
 def latencies(prefix):
     """Figures of the logs of pgbench, whose third column is a latency in microseconds; removes
-    them. Nothing where there are too few for a 99th percentile."""
+    them. A percentile that no transaction would lie above is left out."""
     taken = []
     for path in glob.glob(prefix + ".*"):
         with open(path, encoding="ascii") as file:

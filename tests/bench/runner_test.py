@@ -259,6 +259,8 @@ class Command(unittest.TestCase):
                               **options)
 
     def test_from_the_samples_to_the_report(self):
+        if os.geteuid() or not knobs.state():
+            self.skipTest("it takes root and THP knobs")
         with tempfile.TemporaryDirectory() as folder:
             out = os.path.join(folder, "out")
             done = self.run_it("--out", out, "--only", "alloc-cfrac-t1", "--variants",
