@@ -51,6 +51,7 @@ class PostgresCase(Checked):
     """What the classes share: the cluster, its copy, and a server under a variant."""
 
     group = "PostgreSQL"
+    setup_s = 10.0
 
     def __init__(self):
         super().__init__()
@@ -170,7 +171,7 @@ class PostgresMemory(PostgresCase):
     quick = True
     memory_bytes = 5 << 29
     estimate_s = 12.0
-    quick_needs = (5 << 27, 3.0)
+    quick_needs = (5 << 27, 3.0, 5.0)
 
     def measure(self, place):
         rows = self.scale * 50_000

@@ -75,7 +75,7 @@ class Python(Program):
     quick = True
     memory_bytes = 3 << 29
     estimate_s = 9.0
-    quick_needs = (1 << 28, 1.0)
+    quick_needs = (1 << 28, 1.0, 0.0)
 
     def words(self, place):
         # not a version manager's script of this name
@@ -89,7 +89,7 @@ class Compiler(Program):
 
     group = "programs"
     memory_bytes = 1 << 29
-    quick_needs = (1 << 28, 2.0)
+    quick_needs = (1 << 28, 2.0, 0.0)
 
     def __init__(self, program, label, estimate_s, quick=False):
         super().__init__()
@@ -121,7 +121,7 @@ class Git(Program):
     environment = {**Program.environment, "GIT_CONFIG_NOSYSTEM": "1",
                    "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
     memory_bytes = 1 << 30
-    estimate_s = 12.0
+    estimate_s, setup_s = 12.0, 15.0
 
     def prepare(self, place):
         super().prepare(place)
@@ -154,8 +154,8 @@ class Sort(Program):
     needs = ("sort",)
     quick = True
     memory_bytes = 3 << 29
-    estimate_s = 8.0
-    quick_needs = (1 << 28, 1.0)
+    estimate_s, setup_s = 8.0, 5.0
+    quick_needs = (1 << 28, 1.0, 1.0)
 
     def prepare(self, place):
         super().prepare(place)
@@ -237,6 +237,7 @@ class Java(Program):
     group = "programs"
     needs = ("java", "javac")
     memory_bytes = 9 << 29
+    setup_s = 2.0
 
     def __init__(self, collector, estimate_s):
         super().__init__()

@@ -94,7 +94,7 @@ class Redis(RedisCase):
     quick = True
     memory_bytes = 2 << 30
     estimate_s = 10.0
-    quick_needs = (1 << 28, 2.0)
+    quick_needs = (1 << 28, 2.0, 0.0)
 
     def reads(self, server):
         """(hits, misses) so far."""

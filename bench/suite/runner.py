@@ -21,12 +21,17 @@ from place import Place
 from workload import SampleError, check_sample
 
 
+# Of a sample, beside the workload's own estimate: knobs are set, memory is primed.
+AROUND_S = 0.5
+
+
 class Clock:
     """Progress lines, and how long the rest will take: estimates first, then what was seen."""
 
     def __init__(self, out=sys.stderr):
         self.begin, self.out = time.monotonic(), out
         self.seen = {}  # (workload, variant) -> seconds of its last sample
+        self.prepared = set()  # names of workloads
 
     def elapsed(self):
         return time.monotonic() - self.begin
@@ -38,10 +43,14 @@ class Clock:
         """Seconds of one sample with all that belongs to it."""
         known = [seconds for (name, _), seconds in self.seen.items() if name == workload.name]
         last = self.seen.get((workload.name, variant.name))
-        return last or (sum(known) / len(known) if known else workload.estimate_s + 0.5)
+        return last or (sum(known) / len(known) if known else workload.estimate_s + AROUND_S)
 
     def left(self, todo):
-        return sum(self.expect(workload, variant) for workload, _, variant in todo)
+        """Seconds of samples, and of setting up what has not been."""
+        ahead = {workload.name: workload.setup_s for workload, _, _ in todo
+                 if workload.name not in self.prepared}
+        return sum(ahead.values()) + sum(self.expect(workload, variant)
+                                         for workload, _, variant in todo)
 
     def say(self, text, left=None):
         ahead = "" if left is None else f", {left / 60:.0f} min left" if left >= 90 else \
@@ -166,6 +175,7 @@ class Run:
             try:
                 self.clock.say(f"{workload.name}: preparing", self.clock.left(todo + rest))
                 workload.prepare(place)
+                self.clock.prepared.add(workload.name)
                 for index, (_, number, variant) in enumerate(todo):
                     if self.out_of_time(workload, variant):
                         return False

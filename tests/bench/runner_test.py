@@ -5,6 +5,8 @@ one test runs bench/run itself and ends it in the middle."""
 import contextlib
 import ctypes
 import fcntl
+import importlib.machinery
+import importlib.util
 import io
 import json
 import os
@@ -93,6 +95,52 @@ class Order(unittest.TestCase):
         orders = [runner.order(["a", "b"], number) for number in range(1, 5)]
         self.assertIn(["a", "b"], orders)
         self.assertIn(["b", "a"], orders)
+
+
+class Estimates(Case):
+    """What `--quick` says that it will take, on the machines that the estimates are for."""
+
+    QUICK_S = 300
+
+    @staticmethod
+    def command():
+        """bench/run as a module, with workloads that no other test has scaled down."""
+        loader = importlib.machinery.SourceFileLoader("bench_run",
+                                                      os.path.join(ROOT, "bench", "run"))
+        spec = importlib.util.spec_from_loader(loader.name, loader)
+        loader.exec_module(module := importlib.util.module_from_spec(spec))
+        return module
+
+    def test_a_quick_run_is_five_minutes(self):
+        command = self.command()
+        workloads = command.choose_workloads("quick", [])
+        before = [(w.memory_bytes, w.estimate_s, w.setup_s) for w in workloads]
+        for workload in workloads:
+            workload.scale_down()
+        todo = runner.plan(workloads, command.choose_variants("quick", None),
+                           command.ROUNDS["quick"], self.record())
+        takes = runner.Clock(io.StringIO()).left(todo)
+        for workload, found in zip(workloads, before):
+            workload.memory_bytes, workload.estimate_s, workload.setup_s = found
+        self.assertLessEqual(takes, self.QUICK_S)
+        self.assertGreater(takes, self.QUICK_S * 0.8, "it could show more")
+
+    def test_a_quick_run_shows_all_sorts(self):
+        groups = {workload.group for workload in self.command().choose_workloads("quick", [])}
+        self.assertGreaterEqual(groups, {
+            "start-up", "first touch", "malloc and free", "random reads", "malloc benchmarks",
+            "PostgreSQL", "Redis", "programs"})
+        self.assertGreaterEqual(set(variants.QUICK), {"glibc", "glibc64", "pg64-base", "pg64"})
+
+    def test_setting_up_counts_until_it_is_done(self):
+        workload = Fake()
+        workload.estimate_s, workload.setup_s = 2.0, 7.0
+        todo = runner.plan([workload], [GLIBC, PG64], 1, self.record())
+        run = runner.Run(Record(self.folder + "2").create({}), NoSettings(), BUILD,
+                         clock=runner.Clock(io.StringIO()))
+        self.assertEqual(run.clock.left(todo), 7 + 2 * (2 + runner.AROUND_S))
+        run.all(todo)
+        self.assertLess(run.clock.left(todo), 7)
 
 
 class Samples(Case):
