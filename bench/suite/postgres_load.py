@@ -33,6 +33,21 @@ PERCENTILES = {"p50_s": 0.5, "p99_s": 0.99, "p999_s": 0.999}
 PREWARM = """SELECT sum(pg_prewarm(oid)) FROM pg_class
              WHERE relname LIKE 'pgbench_%' AND relkind IN ('r', 'i');"""
 
+# Of the server's own counters: what a run of pgbench must have added to, and what it must not.
+# pg_stat_user_tables counts rows that an index led to.
+COUNTED_NAMES = ("transactions", "rows", "sessions", "rollbacks", "deadlocks", "broken sessions")
+COUNTED = """SELECT d.xact_commit, t.idx_tup_fetch, d.sessions, d.xact_rollback, d.deadlocks,
+                    d.sessions_abandoned + d.sessions_fatal + d.sessions_killed
+             FROM pg_stat_database d, pg_stat_user_tables t
+             WHERE d.datname = current_database() AND t.relname = 'pgbench_accounts';"""
+CONTENTS = "SELECT count(*), sum(aid), sum(abalance) FROM pgbench_accounts;"
+# Each transaction of TPC-B adds one line to the history, and its amount to three tables.
+BALANCES = """SELECT (SELECT count(*) FROM pgbench_history),
+                     (SELECT sum(abalance) FROM pgbench_accounts),
+                     (SELECT sum(tbalance) FROM pgbench_tellers),
+                     (SELECT sum(bbalance) FROM pgbench_branches),
+                     (SELECT sum(delta) FROM pgbench_history);"""
+
 
 def latencies(prefix):
     """Figures of the logs of pgbench, whose third column is a latency in microseconds; removes
@@ -134,6 +149,7 @@ class PostgresCase(Checked):
         down.
         """
         logs = os.path.join(self.cluster.folder, "latency")
+        counted = self.counted()
         self.cluster.settle()
         faults = self.cluster.minor_faults()
         words = ["pgbench", "-n", "-c", str(clients), "-j", str(min(clients, 2)),
@@ -155,9 +171,30 @@ class PostgresCase(Checked):
         done = f"number of transactions actually processed: {clients * transactions}/"
         self.must(done in said and not re.search(r"failed transactions: [1-9]", said),
                   f"pgbench did not do all: {said[-500:]}")
+        rate = re.search(r"^tps = ([\d.]+)", said, flags=re.M)
+        self.must(rate, f"pgbench told no rate: {said[-500:]}")
         self.cluster.settle()
-        return {"rate": float(re.search(r"^tps = ([\d.]+)", said, flags=re.M).group(1)),
-                "minor_faults": self.cluster.minor_faults() - faults, **latencies(logs), **memory}
+        figures = {"rate": float(rate.group(1)),
+                   "minor_faults": self.cluster.minor_faults() - faults, **latencies(logs),
+                   **memory}
+        self.check_counted(counted, clients * transactions,
+                           clients * transactions if "-C" in options else clients)
+        return figures
+
+    def counted(self):
+        """{name: number} of what the server has counted of its sessions."""
+        said = self.cluster.psql(COUNTED)
+        return dict(zip(COUNTED_NAMES, map(int, said.split("|"))))
+
+    def check_counted(self, before, transactions, sessions):
+        """The server did what pgbench says: each transaction was committed and found its row, and
+        nothing was rolled back or cut off. What we asked meanwhile counts as well."""
+        more = {name: value - before[name] for name, value in self.counted().items()}
+        for name, wanted in (("transactions", transactions), ("rows", transactions),
+                             ("sessions", sessions)):
+            self.must(more[name] >= wanted, f"the server counted {more[name]} {name} of {wanted}")
+        for name in ("rollbacks", "deadlocks", "broken sessions"):
+            self.must(more[name] == 0, f"the server counted {more[name]} {name}")
 
 
 class PostgresMemory(PostgresCase):
@@ -244,10 +281,13 @@ class PostgresSelect(PostgresCase):
     def measure(self, place):
         self.cluster.psql(PREWARM)
         prepared = ("-S", "-M", "prepared")
-        return {
+        before = self.cluster.psql(CONTENTS)
+        found = {
             "pg-select-1": self.pgbench(1, place.pick(400_000, 40_000, 200), *prepared),
             "pg-select-4": self.pgbench(4, place.pick(250_000, 25_000, 200), *prepared),
             "pg-connect": self.pgbench(2, place.pick(1500, 200, 20), "-S", "-C")}
+        self.must(self.cluster.psql(CONTENTS) == before, "reads changed the table")
+        return found
 
 
 class PostgresUpdate(PostgresCase):
@@ -263,10 +303,8 @@ class PostgresUpdate(PostgresCase):
         one, four = place.pick(50_000, 5_000, 100), place.pick(20_000, 2_000, 50)
         found = {"pg-tpcb-1": self.pgbench(1, one, "-M", "prepared"),
                  "pg-tpcb-4": self.pgbench(4, four, "-M", "prepared")}
-        # each transaction adds one line, and its amount to three tables
-        sums = self.cluster.psql(
-            "SELECT (SELECT count(*) FROM pgbench_history), (SELECT sum(delta) FROM "
-            "pgbench_history) - (SELECT sum(abalance) FROM pgbench_accounts), (SELECT "
-            "sum(tbalance) FROM pgbench_tellers) - (SELECT sum(bbalance) FROM pgbench_branches);")
-        self.must(sums == f"{one + 4 * four}|0|0", f"lines and differences are {sums}")
+        lines, *sums = self.cluster.psql(BALANCES).split("|")
+        self.must(lines == str(one + 4 * four), f"{lines} lines of {one + 4 * four} transactions")
+        self.must(len(set(sums)) == 1, "sums of accounts, tellers, branches and history are "
+                  + ", ".join(sums))
         return found

@@ -21,6 +21,8 @@ VALUE_BYTES, CLIENTS, PIPELINE = 1024, 8, 16
 SERVER = ["redis-server", "--port", "0", "--unixsocket", SOCKET, "--save", "", "--appendonly",
           "no", "--daemonize", "no", "--disable-thp", "no", "--rdbcompression", "no",
           "--dir", "."]
+# Values that are read back and compared, of keys taken at random.
+COMPARED = 64
 # The settling of freed memory, before what is held is read.
 SETTLE_S = 0.5
 
@@ -44,7 +46,7 @@ class RedisCase(Checked):
     group = "Redis"
 
     def missing(self):
-        return lacking("redis-server", "redis-benchmark", "redis-cli")
+        return lacking("redis-server", "redis-benchmark", "redis-cli", "redis-check-rdb")
 
     def server(self, place, variant):
         env = place.environment(variant, self)
@@ -69,19 +71,42 @@ class RedisCase(Checked):
                 "p99_s": float(rows[0]["p99_latency_ms"]) / 1000}
 
     @staticmethod
-    def info(server, section):
-        said = server.client("redis-cli", "-s", SOCKET, "INFO", section)
+    def ask(server, *words):
+        return server.client("redis-cli", "-s", SOCKET, *words)
+
+    @classmethod
+    def info(cls, server, section):
+        said = cls.ask(server, "INFO", section)
         return dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
+
+    def held(self, server):
+        """Keys that are there."""
+        return int(self.ask(server, "DBSIZE").split()[-1])
+
+    def check_sets(self, server, count):
+        """The server took `count` SETs since its start, and replied with no error to anything."""
+        said = self.info(server, "commandstats").get("cmdstat_set", "")
+        found = dict(pair.split("=") for pair in said.strip().split(",") if "=" in pair)
+        self.must(found.get("calls") == str(count), f"{found.get('calls', 0)} SETs of {count}")
+        self.must(self.info(server, "stats")["total_error_replies"] == "0", "errors were replied")
+
+    def check_values(self, server):
+        """redis-benchmark gives all keys of all its runs the same value."""
+        keys = self.ask(server, "-r", str(COMPARED), "RANDOMKEY").split()
+        found = self.ask(server, "MGET", *keys).splitlines()
+        self.must(len(found) == COMPARED, f"{len(found)} values of {COMPARED} keys")
+        for value in found:
+            self.must(len(value) == VALUE_BYTES, f"a value has {len(value)} bytes")
+            self.same("a value", value)
 
     def fill(self, server, keys):
         """SET until about 63 % (1 - 1/e) of the keys are there: they come at random."""
         took, faults, said = server.timed(
             lambda: server.client(*self.load("set", keys, keys, PIPELINE)))
-        held = int(server.client("redis-cli", "-s", SOCKET, "DBSIZE").split()[-1])
+        self.check_sets(server, keys)
+        held = self.held(server)
         self.must(abs(held / keys - 0.632) < 0.03, f"{held} of {keys} keys are there")
-        value = server.client("redis-cli", "-s", SOCKET, "STRLEN",
-                              server.client("redis-cli", "-s", SOCKET, "RANDOMKEY").strip())
-        self.must(value.strip() == str(VALUE_BYTES), f"a value has {value.strip()} bytes")
+        self.check_values(server)
         return held, {"wall_s": took, "minor_faults": faults, **self.latencies(said)}
 
 
@@ -123,8 +148,9 @@ class Redis(RedisCase):
         with self.server(place, variant) as server:
             held, filled = self.fill(server, keys)
             said = self.read_at_random(server, gets, keys, held)
-            self.must(self.info(server, "stats")["total_error_replies"] == "0",
-                      "errors were replied")
+            self.check_sets(server, keys)
+            self.must(self.held(server) == held, "keys came or went while they were read")
+            self.check_values(server)
             filled.update(**server.memory(), **server.coverage())
         return {"redis-set": filled, "redis-get": self.latencies(said)}
 
@@ -150,25 +176,33 @@ class RedisSave(RedisCase):
             held, _ = self.fill(server, keys)
             faults = server.minor_faults()
             figures = self.latencies(self.save_under_load(server, count, keys))
-            stats = self.info(server, "stats")
-            self.must(stats["total_error_replies"] == "0", "errors were replied")
-            saved = os.path.getsize(os.path.join(place.folder, "dump.rdb"))
-            self.must(saved > held * VALUE_BYTES, f"{saved} bytes were saved of {held} values")
             time.sleep(SETTLE_S)
-            figures.update(fork_s=int(stats["latest_fork_usec"]) / 1e6,
+            figures.update(fork_s=int(self.info(server, "stats")["latest_fork_usec"]) / 1e6,
                            minor_faults=server.minor_faults() - faults, **server.memory())
             taken = used_bytes() - before
             if taken >= figures["private_bytes"]:  # else others gave memory back meanwhile
                 figures["held_bytes"] = taken
+            self.check_sets(server, keys + count)
+            self.check_values(server)
+            self.check_save(server, held)
         os.unlink(os.path.join(place.folder, "dump.rdb"))
         return {"redis-bgsave": figures}
+
+    def check_save(self, server, held):
+        """What was saved is sound, with as many keys as there were at some time during the load."""
+        said = server.client("redis-check-rdb", "dump.rdb")
+        found = re.search(r"^\[info\] (\d+) keys read", said, flags=re.M)
+        self.must(found and "Checksum OK" in said, f"redis-check-rdb said {said[-300:]!r}")
+        most = self.held(server)
+        self.must(held <= int(found.group(1)) <= most,
+                  f"{found.group(1)} keys were saved, of {held} to {most}")
 
     def save_under_load(self, server, count, keys):
         """What redis-benchmark said of writes that began just before the save."""
         with server.start_client(*self.load("set", count, keys, 1)) as client:
             try:
                 time.sleep(0.05)
-                server.client("redis-cli", "-s", SOCKET, "BGSAVE")
+                self.ask(server, "BGSAVE")
                 said, complained = client.communicate(timeout=600)
             except BaseException as error:
                 client.kill()
