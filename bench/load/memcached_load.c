@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * memcached_load SOCKET KEYS GETS VALUE-BYTES CONNECTIONS PIPELINE: fill a memcached on a unix
- * socket with KEYS values, then get GETS of them in random order, PIPELINE commands at a time on
- * each of the connections. Every reply is compared whole with what it must be.
+ * memcached_load SOCKET KEYS GETS VALUE-BYTES CONNECTIONS PIPELINE LATENCIES: fill a memcached on a
+ * unix socket with KEYS values, then get GETS of them in random order, PIPELINE commands at a time
+ * on each of the connections. Every reply is compared whole with what it must be. A line "set N" or
+ * "get N" goes to the file LATENCIES for each batch of commands: nanoseconds from their sending to
+ * the last reply.
  *
  * Printed: set_s, get_s, sets, hits, misses. A get of an item that is not there is a miss and no
  * error here; any other reply that is not expected ends the program with 1.
  */
 #include <errno.h>
-#include <stdint.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +33,9 @@ struct load {
 	struct stream streams[MAX_CONNECTIONS];
 	unsigned long asked[MAX_CONNECTIONS][MAX_BATCH / HEAD]; /* keys of a batch */
 	unsigned long hits, misses;
+	double sent[MAX_CONNECTIONS]; /* when the batch was */
+	uint64_t *taken_ns; /* of the sets' batches, then of the gets' */
+	unsigned long nr_set_batches, nr_batches;
 	char batch[MAX_BATCH + HEAD], reply[MAX_BATCH + HEAD], value[MAX_VALUE + HEAD];
 };
 
@@ -133,6 +138,13 @@ static void expect_stored(struct load *load, struct stream *from, unsigned long 
 			die("set: not STORED", load->reply);
 }
 
+/* The replies to a connection's batch are there. */
+static void note(struct load *load, unsigned long c, unsigned long count)
+{
+	if (count)
+		load->taken_ns[load->nr_batches++] = (uint64_t)((now() - load->sent[c]) * 1e9);
+}
+
 static void set_all(struct load *load)
 {
 	unsigned long counts[MAX_CONNECTIONS];
@@ -141,11 +153,14 @@ static void set_all(struct load *load)
 		for (unsigned long c = 0; c < load->connections; c++) {
 			unsigned long left = load->keys - key;
 			counts[c] = left < load->pipeline ? left : load->pipeline;
+			load->sent[c] = now();
 			send_sets(load, load->streams[c].fd, key, counts[c]);
 			key += counts[c];
 		}
-		for (unsigned long c = 0; c < load->connections; c++)
+		for (unsigned long c = 0; c < load->connections; c++) {
 			expect_stored(load, &load->streams[c], counts[c]);
+			note(load, c, counts[c]);
+		}
 	}
 }
 
@@ -195,13 +210,29 @@ static void get_all(struct load *load)
 		for (unsigned long c = 0; c < load->connections; c++) {
 			unsigned long left = load->gets - done;
 			counts[c] = left < load->pipeline ? left : load->pipeline;
+			load->sent[c] = now();
 			send_gets(load, c, counts[c], &random);
 			done += counts[c];
 		}
-		for (unsigned long c = 0; c < load->connections; c++)
+		for (unsigned long c = 0; c < load->connections; c++) {
 			for (unsigned long i = 0; i < counts[c]; i++)
 				expect_value(load, &load->streams[c], load->asked[c][i]);
+			note(load, c, counts[c]);
+		}
 	}
+}
+
+static void write_latencies(const struct load *load, const char *path)
+{
+	FILE *file = fopen(path, "we");
+
+	if (!file)
+		die(path, strerror(errno));
+	for (unsigned long i = 0; i < load->nr_batches; i++)
+		fprintf(file, "%s %" PRIu64 "\n", i < load->nr_set_batches ? "set" : "get",
+			load->taken_ns[i]);
+	if (fclose(file))
+		die(path, strerror(errno));
 }
 
 static unsigned long parse(const char *text, unsigned long low, unsigned long high)
@@ -218,8 +249,8 @@ int main(int argc, char **argv)
 {
 	static struct load load;
 
-	if (argc != 7)
-		die("usage", "SOCKET KEYS GETS VALUE-BYTES CONNECTIONS PIPELINE");
+	if (argc != 8)
+		die("usage", "SOCKET KEYS GETS VALUE-BYTES CONNECTIONS PIPELINE LATENCIES");
 	load.keys = parse(argv[2], 1, 0xffffffff);
 	load.gets = parse(argv[3], 1, 0xffffffff);
 	load.value_bytes = parse(argv[4], 16, MAX_VALUE);
@@ -228,11 +259,19 @@ int main(int argc, char **argv)
 	load.pipeline = parse(argv[6], 1, MAX_BATCH / (load.value_bytes + HEAD));
 	for (unsigned long c = 0; c < load.connections; c++)
 		load.streams[c].fd = dial(argv[1]);
+	load.taken_ns = calloc(
+		load.keys / load.pipeline + load.gets / load.pipeline + 2, sizeof(*load.taken_ns));
+	if (!load.taken_ns)
+		die("latencies", strerror(errno));
 	double begin = now();
 	set_all(&load);
 	double middle = now();
+	load.nr_set_batches = load.nr_batches;
 	get_all(&load);
+	double end = now();
+	write_latencies(&load, argv[7]);
 	printf("set_s %.6f\nget_s %.6f\nsets %lu\nhits %lu\nmisses %lu\n", middle - begin,
-		now() - middle, load.keys, load.hits, load.misses);
+		end - middle, load.keys, load.hits, load.misses);
+	free(load.taken_ns);
 	return 0;
 }

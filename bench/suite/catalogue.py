@@ -3,11 +3,12 @@
 import alloc
 import micro
 from memcached_load import Memcached
-from postgres_load import PostgresMemory, PostgresSelect, PostgresUpdate
+from postgres_load import PostgresMemory, PostgresParallel, PostgresSelect, PostgresUpdate
 from programs import Compiler, Git, Java, Node, Phases, Python, Sort, Sqlite, Xz
 from redis_load import Redis, RedisSave
 
-SERVERS = (PostgresMemory(), PostgresUpdate(), PostgresSelect(), Redis(), RedisSave(), Memcached())
+SERVERS = (PostgresMemory(), PostgresParallel(), PostgresUpdate(), PostgresSelect(), Redis(),
+           RedisSave(), Memcached())
 PROGRAMS = (
     Sqlite(), Python(), Compiler("gcc", "gcc", 10.0, quick=True), Compiler("clang", "clang", 18.0),
     Git(), Sort(), Xz(1, 22.0), Xz(2, 12.0), Node(), Java("Serial", 18.0), Java("Parallel", 12.0))

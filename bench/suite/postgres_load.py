@@ -5,17 +5,20 @@ Each class has a cluster of its own, filled once by pgbench and copied; every sa
 the same bytes, with a server started under its variant. Clients run in a clean environment. Figures
 are of the server's processes together.
 """
+import contextlib
 import glob
 import os
 import re
 import shutil
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import binding
 import pages
 from daemon import covered, memory_of
 from evidence import Checked
+from latency import percentiles
 from postgres import Cluster, PostgresError, Session, find_bindir
 from workload import Result, SampleError
 
@@ -29,7 +32,6 @@ INDEX = """SET maintenance_work_mem = '{memory}MB'; SET max_parallel_maintenance
            (((aid::bigint * 7919) % 5000011), bid);"""
 # Of transactions, for their latencies.
 SAMPLED = 0.1
-PERCENTILES = {"p50_s": 0.5, "p99_s": 0.99, "p999_s": 0.999}
 PREWARM = """SELECT sum(pg_prewarm(oid)) FROM pg_class
              WHERE relname LIKE 'pgbench_%' AND relkind IN ('r', 'i');"""
 
@@ -51,15 +53,13 @@ BALANCES = """SELECT (SELECT count(*) FROM pgbench_history),
 
 def latencies(prefix):
     """Figures of the logs of pgbench, whose third column is a latency in microseconds; removes
-    them. A percentile that no transaction would lie above is left out."""
+    them."""
     taken = []
     for path in glob.glob(prefix + ".*"):
         with open(path, encoding="ascii") as file:
-            taken += [int(line.split()[2]) for line in file]
+            taken += [int(line.split()[2]) * 1e-6 for line in file]
         os.unlink(path)
-    taken.sort()
-    return {figure: taken[int(len(taken) * share)] * 1e-6 for figure, share in PERCENTILES.items()
-            if len(taken) * (1 - share) >= 1}
+    return percentiles(taken)
 
 
 class PostgresCase(Checked):
@@ -266,6 +266,64 @@ class PostgresMemory(PostgresCase):
             session.ask("ROLLBACK;")
             return figures
         return self.session(work)
+
+
+class PostgresParallel(PostgresCase):
+    """The sort and the join by several backends at once, each with its work memory."""
+
+    name = "postgres-parallel"
+    clients = 2
+    results = {"pg-sort-2": Result(f"large sort, {clients} clients at once"),
+               "pg-join-2": Result(f"large hash join, {clients} clients at once")}
+    memory_bytes = 4 << 30
+    estimate_s = 12.0
+
+    def measure(self, place):
+        rows = self.scale * 50_000
+        self.cluster.psql(PREWARM)
+        return {"pg-sort-2": self.sort(rows), "pg-join-2": self.join(rows)}
+
+    @contextlib.contextmanager
+    def sessions(self):
+        self.cluster.settle()
+        with contextlib.ExitStack() as opened:
+            found = []
+            for _ in range(self.clients):
+                found.append(Session(self.cluster, self.work_mem_mb))
+                opened.callback(found[-1].close)
+            yield found
+
+    @staticmethod
+    def ask(sessions, sql):
+        """The sessions' answers to one question, which is put to all of them at once."""
+        with ThreadPoolExecutor(len(sessions)) as pool:
+            return list(pool.map(lambda session: session.ask(sql), sessions))
+
+    def measured(self, sessions, sql):
+        """(figures, answers); the wall time is until the last has answered."""
+        faults, begin = self.cluster.minor_faults(), time.monotonic()
+        answers = self.ask(sessions, sql)
+        took = time.monotonic() - begin
+        figures = {"wall_s": took, "minor_faults": self.cluster.minor_faults() - faults}
+        return {**figures, **memory_of(self.cluster.processes())}, answers
+
+    def sort(self, rows):
+        with self.sessions() as sessions:
+            figures, first = self.measured(sessions, "BEGIN; DECLARE c CURSOR FOR "
+                                           f"{SORT.format(rows=rows)}; FETCH 1 FROM c;")
+            last = self.ask(sessions, f"MOVE {rows - 2} FROM c; FETCH 1 FROM c;")
+            for one, other in zip(first, last):
+                self.same("first row", one)
+                self.same("last row", other)
+            self.must(set(self.ask(sessions, "FETCH 1 FROM c;")) == {""}, f"more than {rows} rows")
+        return figures
+
+    def join(self, rows):
+        with self.sessions() as sessions:
+            figures, found = self.measured(sessions, JOIN.format(rows=rows) + ";")
+            self.must(set(found) == {f"{rows}|{rows}"},
+                      f"the joins gave {', '.join(found)}, not {rows} rows")
+        return figures
 
 
 class PostgresSelect(PostgresCase):

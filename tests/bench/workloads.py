@@ -5,6 +5,7 @@ it; that wrong output is noticed; that nothing is left behind.
 
 usage: workloads.py [NAME...]
 """
+import contextlib
 import os
 import socket
 import subprocess
@@ -19,15 +20,21 @@ sys.dont_write_bytecode = True
 
 import binding  # noqa: E402
 import catalogue  # noqa: E402
+import memcached_load  # noqa: E402
 import pg64test  # noqa: E402
 import postgres_load  # noqa: E402
 import variants  # noqa: E402
+from latency import percentiles  # noqa: E402
 from place import Place  # noqa: E402
 from redis_load import RedisCase  # noqa: E402
 from workload import FIGURES, SampleError, check_sample  # noqa: E402
 
 BUILD = os.environ.get("PG64_BUILD", os.path.join(ROOT, "build"))
 GLIBC, PG64 = variants.ALL["glibc"], variants.ALL["pg64"]
+# What results of servers' loads have of latencies at the tiny size: pgbench writes down a tenth.
+LATENT = {"pg-select-1": "p50_s", "pg-select-4": "p50_s", "redis-set": "p99_s",
+          "redis-get": "p99_s", "redis-bgsave": "p99_s", "memcached-set": "p99_s",
+          "memcached-get": "p99_s"}
 
 
 def inside(folder):
@@ -71,8 +78,9 @@ def run(workload, top):
         for variant in (GLIBC, PG64):
             found = workload.sample(place, variant)
             check_sample(workload, found)
-            if "p50_s" not in found.get("pg-select-1", {"p50_s": 0}):
-                pg64test.fail(f"{workload.name}: pgbench wrote down no latencies: {found}")
+            for name in set(found) & set(LATENT):
+                if LATENT[name] not in found[name]:
+                    pg64test.fail(f"{name}: no {LATENT[name]} in {found[name]}")
             left = inside(folder)
             if left:
                 pg64test.fail(f"{workload.name}: processes are left: {left}")
@@ -148,10 +156,12 @@ def check_latencies(top):
 
 
 class Liar(threading.Thread):
-    """A memcached that stores nothing and answers one get with another key's value."""
+    """A memcached for one client that stores nothing: it answers a get with the value of another
+    key, `ahead` of it, and each 50th after `slow_s`."""
 
-    def __init__(self, path):
-        super().__init__()
+    def __init__(self, path, ahead=1, slow_s=0.0):
+        super().__init__(daemon=True)
+        self.ahead, self.slow_s, self.gets = ahead, slow_s, 0
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen()
@@ -164,20 +174,75 @@ class Liar(threading.Thread):
                     stream.readline()
                     stream.write(b"STORED\r\n")
                 else:
-                    key = int(line.split(b":")[1]) + 1
+                    self.gets += 1
+                    time.sleep(0 if self.gets % 50 else self.slow_s)
+                    key = int(line.split(b":")[1]) + self.ahead
                     stream.write(b"VALUE key:%010d 0 16\r\n%016x\r\nEND\r\n" % (key, key))
                 stream.flush()
 
 
-def check_client(top):
-    """The client of memcached compares values."""
-    liar = Liar(os.path.join(top, "liar"))
+def ask_liar(top, count, **how):
+    """What the client of memcached says of `count` sets and gets, one in flight."""
+    path = os.path.join(top, "liar")
+    liar = Liar(path, **how)
     liar.start()
-    said = subprocess.run([Place(BUILD, top).program("load/memcached_load"), "liar", "5", "5", "16",
-                           "1", "1"], cwd=top, stderr=subprocess.PIPE, check=False)
-    liar.join()
+    done = subprocess.run([Place(BUILD, top).program("load/memcached_load"), "liar", str(count),
+                           str(count), "16", "1", "1", "latencies"], cwd=top, timeout=60,
+                          stderr=subprocess.PIPE, check=False)
+    liar.join(10)
+    os.unlink(path)
+    return done
+
+
+def check_client(top):
+    """The client of memcached compares values, and times batches."""
+    said = ask_liar(top, 5)
     if said.returncode != 1 or b"not the key's value" not in said.stderr:
         pg64test.fail(f"a wrong value is not noticed: {said}")
+    said = ask_liar(top, 1000, ahead=0, slow_s=0.05)
+    if said.returncode:
+        pg64test.fail(f"right values are not accepted: {said}")
+    taken = memcached_load.latencies(os.path.join(top, "latencies"))
+    counts = {kind: len(batches) for kind, batches in taken.items()}
+    if counts != {"set": 1000, "get": 1000}:
+        pg64test.fail(f"latencies of {counts}, not of 1000 each")
+    slow = sum(batch >= 0.05 for batch in taken["get"])
+    found = percentiles(taken["get"])
+    if slow < 20 or found["p50_s"] >= 0.05 or min(found["p99_s"], found["p999_s"]) < 0.05:
+        pg64test.fail(f"20 gets of 1000 took 50 ms: {slow}, {found}")
+    if os.path.exists(os.path.join(top, "latencies")):
+        pg64test.fail("latencies of memcached's client are read twice")
+
+
+class Answers:
+    """A session whose answer comes when another one was asked as well."""
+
+    def __init__(self, barrier, answer):
+        self.barrier, self.answer = barrier, answer
+
+    def ask(self, sql):
+        self.barrier.wait(10)
+        return f"{sql} {self.answer}"
+
+
+def check_parallel():
+    """Several sessions are asked at once; a wrong answer of one of them voids the sample."""
+    barrier = threading.Barrier(2)
+    case = postgres_load.PostgresParallel()
+    found = case.ask([Answers(barrier, "one"), Answers(barrier, "two")], "who?")
+    if found != ["who? one", "who? two"]:
+        pg64test.fail(f"two sessions answered {found}")
+    case.sessions = lambda: contextlib.nullcontext([])
+    for answers, text in ((["7|7", "7|7"], None), (["7|7", "6|6"], "the joins gave 7|7, 6|6"),
+                          (["7|7", ""], "the joins gave")):
+        case.measured = lambda sessions, sql, answers=answers: ({}, answers)
+        if text:
+            fails(lambda: case.join(7), text)
+        else:
+            case.join(7)
+    case.measured = lambda sessions, sql: ({}, ["1|2|x", "1|3|x"])
+    case.ask = lambda sessions, sql: ["", ""]
+    fails(lambda: case.sort(7), "first row")
 
 
 def check_place(top):
@@ -200,6 +265,7 @@ def main(names):
         os.chmod(top, 0o755)  # servers run as another user
         check_binding()
         check_latencies(top)
+        check_parallel()
         check_redis(top)
         check_client(top)
         check_place(top)
