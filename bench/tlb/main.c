@@ -10,13 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "counters.h"
 #include "model.h"
 #include "report.h"
 #include "synthetic.h"
 #include "trace.h"
+#include "walk.h"
 
-#define EXIT_SKIP 77
 #define EXIT_USAGE 2
 /* A synthetic stream's memory starts here: aligned for every size of page. */
 #define SYNTHETIC_BASE (UINT64_C(1) << 40)
@@ -29,7 +28,7 @@ struct run {
 	struct synthetic synthetic;
 	struct tlb_model *model;
 	const char *json;
-	bool is_synthetic, validate, instructions;
+	bool is_synthetic, walk, huge, instructions;
 };
 
 static const char help[] =
@@ -49,8 +48,9 @@ static const char help[] =
 	"  --reference-cycles N  cost of one reference of a walk, likewise\n"
 	"  --nested[=LEVELS]   walks in two stages, the host's tables with LEVELS levels (4)\n"
 	"  --json FILE         write JSON as well\n"
-	"  --validate          with --synthetic: the same walk under the processor's own counter;\n"
-	"                      exit 77 and the reason where there is none\n";
+	"  --walk small|huge   with --synthetic: no model, but the same reads of real memory "
+	"(after\n"
+	"                      --warm; --limit 0: none), on 4 KiB pages or with 2 MiB asked for\n";
 
 static int usage_error(const char *option, const char *value, const char *wanted)
 {
@@ -131,51 +131,17 @@ static void run_synthetic(struct run *run)
 	}
 }
 
-static void print_measured(const struct measured *measured, double count)
+static int walk_only(const struct run *run)
 {
-	printf("  measured: %.4f dTLB load misses an access", (double)measured->misses / count);
-	if (measured->reads)
-		printf(", %.4f dTLB loads", (double)measured->reads / count);
-	printf("; %.0f %% on 2 MiB pages; counter on for %.0f %% of the time\n",
-		100 * measured->huge_part,
-		100 * (double)measured->running_ns / (double)measured->enabled_ns);
-}
+	double huge_part;
+	int error =
+		walk(run->synthetic, run->report.warm + run->report.limit, run->huge, &huge_part);
 
-static void print_modelled(const struct run *run, unsigned int policy)
-{
-	const double count = (double)run->report.counted;
-
-	for (unsigned int g = 0; g < tlb_nr_geometries; g++) {
-		struct tlb_counts counts = tlb_model_counts(run->model, g, policy);
-
-		printf("  model %-12s %-7s %.4f walks, %.4f L1 misses an access\n",
-			tlb_geometries[g].name, tlb_model_policy(run->model, policy)->name,
-			(double)counts.walks / count, (double)counts.l1_misses / count);
+	if (error) {
+		fprintf(stderr, "tlb-sim: --walk: %s\n", strerror(-error));
+		return 1;
 	}
-}
-
-/*
- * perf's dTLB-load-misses is walks on AMD and Intel and refills of the first level on Arm. How
- * scattered the kernel left 4 KiB pages is not known: both policies for them are shown.
- */
-static int validate(const struct run *run)
-{
-	static const unsigned int small[] = {0, 1}, large[] = {TLB_NR_POLICIES - 1};
-
-	for (int huge = 0; huge < 2; huge++) {
-		struct measured measured;
-		int error = measure(
-			run->synthetic, run->report.warm, run->report.limit, huge, &measured);
-
-		if (error) {
-			printf("SKIP: nothing to validate with: %s\n", measured.why);
-			return EXIT_SKIP;
-		}
-		printf("%s, 2 MiB pages %s:\n", run->report.source, huge ? "asked for" : "refused");
-		print_measured(&measured, (double)run->report.counted);
-		for (int i = 0; i < (huge ? 1 : 2); i++)
-			print_modelled(run, huge ? large[i] : small[i]);
-	}
+	printf("huge_part %.4f\n", huge_part);
 	return 0;
 }
 
@@ -192,7 +158,7 @@ enum {
 	REFERENCE,
 	NESTED,
 	JSON,
-	VALIDATE,
+	WALK,
 	SYNTHETIC,
 	SOURCE,
 	HELP
@@ -211,7 +177,7 @@ static const struct option options[] = {
 	{"reference-cycles", required_argument, NULL, REFERENCE},
 	{"nested", optional_argument, NULL, NESTED},
 	{"json", required_argument, NULL, JSON},
-	{"validate", no_argument, NULL, VALIDATE},
+	{"walk", required_argument, NULL, WALK},
 	{"synthetic", required_argument, NULL, SYNTHETIC},
 	{"source", required_argument, NULL, SOURCE},
 	{"help", no_argument, NULL, HELP},
@@ -285,9 +251,12 @@ static int set_option(struct run *run, int option)
 	case JSON:
 		run->json = optarg;
 		return 0;
-	case VALIDATE:
-		run->validate = true;
-		return 0;
+	case WALK:
+		run->walk = true;
+		run->huge = !strcmp(optarg, "huge");
+		return run->huge || !strcmp(optarg, "small")
+			       ? 0
+			       : usage_error("--walk", optarg, "not small or huge");
 	case SOURCE:
 		run->report.source = optarg;
 		return 0;
@@ -320,10 +289,11 @@ static int check_options(struct run *run, bool extra)
 		return usage_error("too many", "words", "see --help");
 	if ((report->every == 0) != (report->window == 0) || report->window > report->every)
 		return usage_error("--every", "--window", "both, and E no less than W");
-	if (run->is_synthetic && !report->limit)
+	if (run->is_synthetic && !run->walk && !report->limit)
 		report->limit = SYNTHETIC_COUNT;
-	if (run->validate && (!run->is_synthetic || report->every || run->options.ranges))
-		return usage_error("--validate", "", "needs --synthetic and no sampling");
+	if (run->walk && (!run->is_synthetic || report->every || report->skip || run->json))
+		return usage_error(
+			"--walk", "", "needs --synthetic, takes --warm and --limit only");
 	return 0;
 }
 
@@ -367,8 +337,6 @@ static int simulate(struct run *run)
 	}
 	if (result == 0)
 		result = write_report(run);
-	if (result == 0 && run->validate)
-		result = validate(run);
 	return result;
 }
 
@@ -387,7 +355,7 @@ int main(int argc, char **argv)
 	if (result == 0)
 		result = check_options(&run, optind < argc);
 	if (result == 0)
-		result = simulate(&run);
+		result = run.walk ? walk_only(&run) : simulate(&run);
 	tlb_model_free(run.model);
 	free(run.ranges);
 	return result < 0 ? 0 : result;

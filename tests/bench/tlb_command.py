@@ -108,18 +108,117 @@ def test_errors():
         check(words in done.stderr and done.stdout == "", f"{trace!r}: {done.stderr}")
     run(trace="==1== nothing\n", status=1)
     for arguments in (["--synthetic", "random:1"], ["--limit", "x"], ["--coalesce", "3"],
-                      ["--every", "5"], ["--nested=9"], ["--validate"], ["extra"], ["--what"],
-                      ["--maps", "/nonexistent"], ["--run", "1K"]):
+                      ["--every", "5"], ["--nested=9"], ["--walk", "small"], ["extra"], ["--what"],
+                      ["--maps", "/nonexistent"], ["--run", "1K"],
+                      ["--walk", "large", "--synthetic", "random:1M"],
+                      ["--walk", "huge", "--synthetic", "random:1M", "--skip", "1"]):
         run(*arguments, trace="", status=2)
     run("--json", "/nonexistent/x", trace=" L 10,8\n", status=1)
 
 
+# A perf whose counters give what FAKE says: misses an access on small and on huge pages, the
+# part of the memory that is on huge pages, and what stands in the columns of the file.
+PERF = """#!/usr/bin/env python3
+import json, os, re, sys
+fake, words = json.loads(os.environ["FAKE"]), sys.argv[1:]
+def after(name):
+    return words[words.index(name) + 1]
+assert words[0] == "stat" and after("--synthetic").startswith("random:"), words
+misses = 54321 + round(fake[after("--walk")] * int(after("--limit")))
+with open(after("-o"), "w") as file:
+    file.write("# started on a day\\n\\n" + fake["row"].replace("MISSES", str(misses)))
+print("huge_part", fake["part"])
+sys.exit(fake["status"])
+"""
+ROW = "MISSES,,dTLB-load-misses:u,1000,100.00,,\n99999,,dTLB-loads:u,1000,100.00,,\n"
+NO_PMU = "<not supported>,,dTLB-load-misses,0,100.00,,\n<not supported>,,dTLB-loads,0,100.00,,\n"
+
+
+def validate(folder, *words, **fake):
+    """tlb-model --validate with a perf that gives this."""
+    env = dict(pg64test.clean_environment(), TLB_SIM=SIMULATOR,
+               FAKE=json.dumps({"part": 1.0, "row": ROW, "status": 0, "huge": 0.0, **fake}))
+    env["PATH"] = f"{folder}:{env['PATH']}"
+    return subprocess.run([MODEL, "--validate", "--synthetic", "random:1G", "--warm", "100K",
+                           "--limit", "100K", *words], capture_output=True, text=True, env=env,
+                          check=False)
+
+
+def test_verdicts(folder):
+    """4 KiB pages of 1 GiB on zen5: 0.984 walks an access where they are scattered, 0.937 in runs,
+    and none on 2 MiB pages. Of 64 MiB: 0.75, or none."""
+    zen5, small = ("--processor", "zen5"), ("--synthetic", "random:64M")
+    for status, words, fake, said in (
+            (0, zen5, {"small": 0.96}, "ratio 1.00: within"),
+            (0, zen5, {"small": 1.10}, "ratio 1.12: within"),
+            (0, zen5, {"small": 0.75}, "ratio 0.80: within"),
+            (3, zen5, {"small": 0.60}, "ratio 0.64: OUTSIDE"),
+            (3, zen5, {"small": 1.30}, "ratio 1.32: OUTSIDE"),
+            (0, (*zen5, "--tolerance", "45"), {"small": 1.30}, "tolerance 45 %"),
+            (3, (*zen5, "--tolerance", "10"), {"small": 0.75}, "ratio 0.80: OUTSIDE"),
+            (0, zen5, {"small": 0.96, "huge": 0.009}, "2 MiB pages: measured 0.0090"),
+            (3, zen5, {"small": 0.96, "huge": 0.02}, "ratio -: OUTSIDE"),
+            (0, zen5, {"small": 0.96, "huge": 0.9, "part": 0.5}, "not compared: 50 %"),
+            (0, (*zen5, *small), {"small": 0.5}, "not compared: measured 0.5000"),
+            (77, (*zen5, *small), {"small": 0.5, "part": 0.5}, "no row could be compared"),
+            (0, ("--processor", "neoverse-v2"), {"small": 1, "huge": 0.9}, "of neoverse-v2 by"),
+            (77, zen5, {"small": 1, "row": NO_PMU}, "validated: perf stat: dTLB-load-misses"),
+            (77, zen5, {"small": 1, "row": ROW.replace("100.00", "40.00")}, "40.00 % of the time"),
+            (77, zen5, {"small": 1, "row": ROW.replace("99999", "0")}, "stands at 0"),
+            (77, zen5, {"small": 1, "row": ""}, "wrote nothing"),
+            (77, zen5, {"small": 1, "status": 4}, "perf stat ended with 4"),
+            (2, ("--processor", "z80"), {"small": 1}, ""),
+            (2, ("--tolerance", "0"), {"small": 1}, ""),
+            (2, ("--tolerance", "few"), {"small": 1}, ""),
+            (2, ("--every", "10", "--window", "5"), {"small": 1}, "")):
+        done = validate(folder, *words, **fake)
+        check(done.returncode == status and said in done.stdout,
+              f"{words} {fake}: {done.returncode}, not {status} and {said!r}: "
+              f"{done.stdout[-600:]}{done.stderr}")
+        last = {0: "within the tolerance", 3: "OUTSIDE of the tolerance",
+                77: "SKIP: nothing was validated: "}.get(status, "")
+        check(last in (done.stdout.splitlines() or [""])[-1], done.stdout[-300:])
+
+
+def test_processors(folder):
+    sys.path.insert(0, os.path.join(ROOT, "bench", "tlb"))
+    import validate as module  # pylint: disable=import-outside-toplevel
+    path = os.path.join(folder, "cpuinfo")
+    for text, name in (
+            ("vendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 17\n", "zen4"),
+            ("vendor_id\t: AuthenticAMD\ncpu family\t: 26\nmodel\t\t: 2\n", "zen5"),
+            ("vendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 33\n", None),
+            ("vendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 143\n", "golden-cove"),
+            ("CPU implementer\t: 0x41\nCPU part\t: 0xd4f\n", "neoverse-v2"), ("", None)):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("processor\t: 0\n" + text + "\nprocessor\t: 1\n")
+        try:
+            found = module.processor(path)
+        except module.Nothing:
+            found = None
+        check(found == name, f"{text!r}: {found}, not {name}")
+
+
 def test_validate():
-    done = subprocess.run([SIMULATOR, "--validate", "--synthetic", "random:16M", "--warm", "1K",
-                           "--limit", "100K"], capture_output=True, text=True, check=False)
-    check(done.returncode in (0, 77), f"--validate: {done.returncode}: {done.stderr}")
-    said = "measured: " if done.returncode == 0 else "SKIP: nothing to validate with: "
-    check(said in done.stdout, done.stdout)
+    """Whatever the machine has, and what counters may say."""
+    with tempfile.TemporaryDirectory() as folder:
+        env = dict(pg64test.clean_environment(), TLB_SIM=SIMULATOR)
+        words = [MODEL, "--validate", "--synthetic", "random:16M", "--warm", "1K", "--limit",
+                 "100K"]
+        done = subprocess.run(words, capture_output=True, text=True, env=env, check=False)
+        check(done.returncode in (0, 3, 77), f"--validate: {done.returncode}: {done.stderr}")
+        said = "SKIP: nothing was validated: " if done.returncode == 77 else "measured "
+        check(said in done.stdout, done.stdout)
+        os.symlink(sys.executable, os.path.join(folder, "python3"))
+        words += ["--processor", "zen5"]
+        done = subprocess.run([sys.executable, *words], capture_output=True, text=True,
+                              env={**env, "PATH": folder}, check=False)
+        check(done.returncode == 77 and "perf is not installed" in done.stdout, done.stdout)
+        with open(os.path.join(folder, "perf"), "w", encoding="ascii") as file:
+            file.write(PERF)
+        os.chmod(file.name, 0o755)
+        test_verdicts(folder)
+        test_processors(folder)
 
 
 def test_lackey():
