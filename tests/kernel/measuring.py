@@ -27,7 +27,7 @@ CGROUPS = "/sys/fs/cgroup"
 MIB = 1 << 20
 SNAPSHOT_MIB, SNAPSHOT_PERMILLE, SEED = 512, 100, 1
 KEEP_MIB = 40  # free when a machine is called full; above its watermarks
-LIMIT_MIB, LIMIT_SPARSE_MIB = 96, 512
+LIMIT_MIB, LIMIT_HALF_MIB, LIMIT_SPARSE_MIB = 96, 160, 512
 SLACK_BYTES = MIB // 2  # what a charge may be off by: it is done in batches on each processor
 PATCHED = os.path.exists(COW)
 KINDS = ["4k", "64k"] if PATCHED else ["4k", "mthp"]
@@ -220,9 +220,23 @@ def limit_dense():
 
 
 @part
+def limit_half():
+    """Every other page: too much of each granule is used for reclaim to take it to pieces."""
+    return limited(LIMIT_HALF_MIB, 2)
+
+
+@part
 def limit_sparse():
     """One page of each granule: as granules it is sixteen times the limit."""
     return limited(LIMIT_SPARSE_MIB, 16)
+
+
+@part
+def half():
+    """Every other page of more than the machine's memory, of which pages take about 0.7."""
+    settle()
+    size = available_mib() * 7 // 5
+    return {kind: measure(kind, "touch", size, 2) for kind in KINDS}
 
 
 @part

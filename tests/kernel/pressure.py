@@ -106,6 +106,19 @@ def limit_that_just_fits():
 
 
 @case
+def limit_that_just_fits_half_use():
+    told = survived("limit_half")
+    check(told["events"]["oom"] > 0, f"it never came to the last resort: {told['events']}")
+    return latencies("limit_half")
+
+
+@case
+def half_use_of_more_than_there_is():
+    survived("half")
+    return latencies("half")
+
+
+@case
 def limit_that_just_fits_sparse_use():
     told = survived("limit_sparse")
     check(told["events"]["max"] > 0, f"the limit was not reached: {told['events']}")
