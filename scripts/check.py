@@ -205,8 +205,8 @@ class Check:
         return self.configure("kernel", "-Dkernel_tests=true")
 
     def kernel(self):
-        """the patched kernel in QEMU: selftest, runtime, stress, snapshot, pressure"""
-        self.test("kernel", self.kernel_build(), "--suite", "kernel", timeout=4500)
+        """lint of the series; the patched kernel in QEMU: selftest, runtime, stress, pressure"""
+        self.test("kernel", self.kernel_build(), "--suite", "kernel", timeout=5400)
 
     def kernel_debug(self):
         """the same under lockdep and KASAN: selftest, stress"""
