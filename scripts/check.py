@@ -209,7 +209,7 @@ class Check:
         self.test("kernel", self.kernel_build(), "--suite", "kernel", timeout=5400)
 
     def kernel_debug(self):
-        """the same under lockdep and KASAN: selftest, stress"""
+        """the same under lockdep and KASAN: selftest, stress; each patch with W=1"""
         self.test("kernel_debug", self.kernel_build(), "--suite", "kernel-debug",
                   timeout=9000)
 
@@ -342,7 +342,7 @@ def arguments(argv):
         epilog="steps:\n" + "\n".join(lines) + "\nbuilds and logs are kept in build-check/")
     parser.add_argument("--quick", action="store_true", help="one build, lints and fast tests")
     parser.add_argument("--full", action="store_true",
-                        help="the default, and the kernel's tests under lockdep and KASAN as well")
+                        help="the default, and the kernel under lockdep and KASAN, patch by patch")
     parser.add_argument("--fresh", action="store_true", help="remove build-check/ first")
     parser.add_argument("-j", dest="jobs", type=int, help="compile jobs (default: ninja's)")
     parser.add_argument("steps", nargs="*", metavar="STEP", help="only these steps")
