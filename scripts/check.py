@@ -352,6 +352,8 @@ def arguments(argv):
     unknown = [name for name in options.steps if name not in (*QUICK, *FULL)]
     if unknown:
         parser.error(f"no such step: {', '.join(unknown)}")
+    if options.steps and "fetch" not in options.steps:
+        options.steps.insert(0, "fetch")  # which a new clone cannot do without
     if not options.steps:
         options.steps = QUICK if options.quick else FULL if options.full else NORMAL
     return options
