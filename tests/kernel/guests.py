@@ -197,6 +197,23 @@ def signal_ends_the_guest():
 
 
 @case
+def old_logs_go():
+    """But not that of a guest that is running."""
+    with tempfile.TemporaryDirectory(prefix="pg64-guest-") as cache:
+        with subprocess.Popen(["true"]) as ended:
+            ended.wait()
+        logs = os.path.join(cache, "pg64/kernel/logs")
+        os.makedirs(logs)
+        running = f"20190101-000000-{os.getpid()}.log"
+        for name in (running, *(f"20200101-0000{i:02}-{ended.pid}.log" for i in range(30))):
+            with open(os.path.join(logs, name), "w", encoding="utf-8"):
+                pass
+        boot("true", kind="stock", env={**os.environ, "XDG_CACHE_HOME": cache}).expect()
+        left = os.listdir(logs)
+        check(running in left and len(left) == 21, left)
+
+
+@case
 def no_status():
     shell("echo o >/proc/sysrq-trigger; sleep 100", timeout=60).expect(DIED, "without a status")
 
