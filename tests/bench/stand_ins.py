@@ -160,8 +160,6 @@ def try_redis(workload, cases, top):
             else:
                 check_sample(workload, workload.sample(place, GLIBC))
             os.unlink(os.path.join(programs, name))
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(place.folder, "dump.rdb"))
 
 
 def try_postgres(workload, cases, top):

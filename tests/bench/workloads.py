@@ -149,7 +149,7 @@ def check_latencies(top):
             for number in sorted(range(1 + client, 201, 2), key=lambda number: number % 10):
                 file.write(f"{client} 5 {number} 0 1700000000 1\n")
     found = postgres_load.latencies(prefix)
-    if {name: round(value * 1e6) for name, value in found.items()} != {"p50_s": 101, "p99_s": 199}:
+    if {name: round(value * 1e6) for name, value in found.items()} != {"p50_s": 100, "p99_s": 198}:
         pg64test.fail(f"latencies of 1 to 200 us: {found}")
     if postgres_load.latencies(prefix):
         pg64test.fail("logs of pgbench are read twice")
