@@ -206,12 +206,12 @@ class Check:
 
     def kernel(self):
         """lint of the series; the patched kernel in QEMU: selftest, runtime, stress, pressure"""
-        self.test("kernel", self.kernel_build(), "--suite", "kernel", timeout=5400)
+        self.test("kernel", self.kernel_build(), "--suite", "kernel", timeout=14400)
 
     def kernel_debug(self):
         """the same under lockdep and KASAN: selftest, stress; each patch with W=1"""
         self.test("kernel_debug", self.kernel_build(), "--suite", "kernel-debug",
-                  timeout=9000)
+                  timeout=14400)
 
     def clang(self):
         """clang: build, unit tests, two programs"""
