@@ -361,7 +361,8 @@ class Knobs(unittest.TestCase):
                         [os.path.join(ROOT, "bench", "run"), "--build", BUILD, "--out", out,
                          "--only", "alloc-cfrac-t1", "--variants", "glibc,glibc2m",
                          "--rounds", "50", "--no-report"],
-                        stderr=subprocess.PIPE, text=True) as child:
+                        env={**os.environ, "TMPDIR": folder}, stderr=subprocess.PIPE,
+                        text=True) as child:
                     for line in child.stderr:
                         if "round 1: glibc2m" in line or "round 1: glibc" in line:
                             break

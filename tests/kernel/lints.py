@@ -150,12 +150,15 @@ def clean_and_kept():
 
 @case
 def messages_let_through():
-    """Only of the files that the list names: a blank line is wanted in all others."""
-    with Series(comment=COMMENT.replace("/* Nodes", "// Nodes ").replace(" */", "").replace(
-            "numbers.", "numbers, and this line is too long" + " for checkpatch" * 6)) as series:
+    """In the files that the list names only: elsewhere declarations end with a blank line."""
+    crowded = WARNS.replace("+\n", "").replace("+13,7", "+13,6")
+    with Series(crowded=crowded) as series:
         ran = series.lint("checkpatch").expect(1)
-        check("WARNING:LONG_LINE_COMMENT mm/mmzone.c:13: " in ran.out, ran.out)
+        check("WARNING:LINE_SPACING mm/mmzone.c:" in ran.out, ran.out)
         check(ran.out.endswith("\n1 findings\n"), ran.out)
+        text = (HEAD.format(name="crowded") + crowded).replace("mm/mmzone.c", "mm/madvise.c")
+        series.write("crowded.patch", text)
+        check("FINDING" not in series.lint("checkpatch").expect().out, "not let through")
 
 
 def each_patch():
