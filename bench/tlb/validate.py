@@ -30,6 +30,10 @@ COUNTED = {"zen4": "walks", "zen5": "walks", "golden-cove": "walks", "neoverse-v
 PAGES = (("small", "2 MiB pages refused", ("4k", "4k-run")), ("huge", "2 MiB pages", ("2m",)))
 
 
+class BadOption(Exception):
+    """Which, and what it takes."""
+
+
 class Nothing(Exception):
     """Why there is nothing to compare with."""
 
@@ -52,7 +56,7 @@ def modelled(document, name):
     """{policy: misses an access} of a geometry, as the counter counts them."""
     geometries = {each["name"]: each for each in document["geometries"]}
     if name not in geometries:
-        raise ValueError(f"no processor {name!r}; there are {', '.join(geometries)}")
+        raise BadOption(f"no processor {name!r}; there are {', '.join(geometries)}")
     return {policy["policy"]: policy[COUNTED[name]] / policy["accesses"]
             for policy in geometries[name]["policies"]}
 
@@ -67,6 +71,8 @@ def counted(path):
         raise Nothing(f"perf stat wrote nothing of {EVENTS[0]}")
     if not row[0].isdigit():
         raise Nothing(f"perf stat: {EVENTS[0]} {row[0]} (a VM without a PMU?)")
+    if not re.fullmatch(r"\d+(\.\d+)?", row[4]):
+        raise Nothing(f"perf stat wrote {row[4]!r} for the time of {EVENTS[0]}")
     if float(row[4]) < 100 * MIN_COUNTED:
         raise Nothing(f"{EVENTS[0]} was counted for {row[4]} % of the time only")
     if rows.get(EVENTS[1].partition(":")[0], [""])[0] == "0":
@@ -126,10 +132,11 @@ def compare(simulator, words, count, model, tolerance):
     return all(held)
 
 
-def main(simulator, passed, name, tolerance):
+def main(simulator, passed, name, percent):
     """The simulator's table, then the comparison; the exit status."""
-    if not 0 < tolerance < 1:
-        raise ValueError("--tolerance takes a number between 0 and 100")
+    if not re.fullmatch(r"\d+(\.\d+)?", percent) or not 0 < float(percent) < 100:
+        raise BadOption("--tolerance takes a number between 0 and 100")
+    tolerance = float(percent) / 100
     given = passed[passed.index("--json") + 1] if "--json" in passed else None
     with tempfile.NamedTemporaryFile(prefix="pg64-model.") as file:
         path = given or file.name

@@ -165,11 +165,13 @@ def test_verdicts(folder):
             (77, zen5, {"small": 1, "row": NO_PMU}, "validated: perf stat: dTLB-load-misses"),
             (77, zen5, {"small": 1, "row": ROW.replace("100.00", "40.00")}, "40.00 % of the time"),
             (77, zen5, {"small": 1, "row": ROW.replace("99999", "0")}, "stands at 0"),
+            (77, zen5, {"small": 1, "row": ROW.replace("100.00", "?")}, "wrote '?' for the time"),
             (77, zen5, {"small": 1, "row": ""}, "wrote nothing"),
             (77, zen5, {"small": 1, "status": 4}, "perf stat ended with 4"),
             (2, ("--processor", "z80"), {"small": 1}, ""),
             (2, ("--tolerance", "0"), {"small": 1}, ""),
             (2, ("--tolerance", "few"), {"small": 1}, ""),
+            (2, ("--tolerance", "nan"), {"small": 1}, ""),
             (2, ("--every", "10", "--window", "5"), {"small": 1}, "")):
         done = validate(folder, *words, **fake)
         check(done.returncode == status and said in done.stdout,
