@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Lint: licence lines, sizes of files, functions and lines, and nothing that ties the tree to
-one machine: no absolute path of a person's or builder's folder, no host of a package registry.
+"""Lint: licence lines, sizes of files, functions and lines, links to files that are there, and
+nothing that ties the tree to one machine: no absolute path of a person's or builder's folder, no
+host of a package registry.
 
 usage: sources.py [--self-test] [ROOT]
 """
@@ -24,6 +25,10 @@ HOSTS = re.compile("|".join(re.escape(a + b) for a, b in (
     ("ftp.", "debian.org"), ("archive.", "ubuntu.com"), ("registry.", "npmjs"), ("pypi.", "org"),
     ("files.", "pythonhosted"), ("crates", ".io"), ("proxy.", "golang.org"),
     ("repo.maven.", "apache"), ("repo1.", "maven"), ("wrapdb.", "mesonbuild"))))
+
+
+LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
+SCHEME = re.compile(r"[a-z]+:")
 
 
 def is_script(name, content):
@@ -78,6 +83,15 @@ def sizes(name, content, lines):
     return found
 
 
+def links(root, name, lines):
+    """Those of a Markdown text that lead to no file."""
+    for number, line in enumerate(lines, 1):
+        for target in LINK.findall(line):
+            path = os.path.join(root, os.path.dirname(name), target)
+            if not SCHEME.match(target) and not os.path.exists(path):
+                yield f"{name}:{number}: {target} is not there"
+
+
 def check(root):
     findings = []
     for name in tree.files(root):
@@ -92,6 +106,8 @@ def check(root):
             findings += licence(name, lines)
         if script or name.endswith(CODE):
             findings += sizes(name, content, lines)
+        if name.endswith(".md"):
+            findings += links(root, name, lines)
         for number, line in enumerate(lines, 1):
             if FOLDERS.search(line):
                 findings.append(f"{name}:{number}: an absolute path of one machine")
@@ -117,11 +133,13 @@ def self_test():
             "script": "#!/bin/sh\ntrue\n",
             "notes.md": "see /" + "work/shared\nnot $HOME/" + "work/x or a/" + "root/b\n",
             "hosts.txt": "deb." + "debian.org\n",
+            "docs/links.md": "[a](../good.c#L1), [b](#here), [c](https://example.org/x)\n"
+                             "[d](good.c) is in another folder\n",
         })
         tree.expect("sources", check(root), [
             "bad.c:1: no SPDX", "the licence here is GPL", "longest() has", "huge.h: 651",
             "wide.c:2: more", "space.sh:3", "f() has", "script:1: no SPDX", "notes.md:1",
-            "hosts.txt:1"])
+            "hosts.txt:1", "docs/links.md:2: good.c is not there"])
 
 
 if __name__ == "__main__":
