@@ -159,9 +159,16 @@ class Cluster:
         return [self.server.pid, *pages.children(self.server.pid)] if self.server else []
 
     def minor_faults(self):
-        """Minor faults of the server so far, of processes that ended included."""
-        total = pages.faults(self.server.pid)[1]
-        return total + sum(pages.faults(pid)[0] for pid in self.processes())
+        """Minor faults of the server so far, of processes that ended included.
+
+        One that is waited for between two readings would be in neither, or in both: read again.
+        """
+        while True:
+            before = self.processes()
+            total = pages.faults(self.server.pid)[1]
+            total += sum(pages.faults(pid)[0] for pid in before)
+            if self.processes() == before:
+                return total
 
     def settle(self, timeout=5):
         """Wait until no backend of a client is left, so that minor_faults() has them all."""
@@ -173,12 +180,13 @@ class Cluster:
 
     @staticmethod
     def _is_client(pid):
+        """Or is it ending, or waiting to be waited for? Then it has no title any more."""
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as file:
                 title = file.read()
         except OSError:
             return False
-        return b"[local]" in title or title.startswith(b"postgres: parallel worker")
+        return not title or b"[local]" in title or title.startswith(b"postgres: parallel worker")
 
     def shared_region(self, pid):
         """The mapping of the shared buffers in one of the server's processes."""
