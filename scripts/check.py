@@ -261,7 +261,7 @@ class Check:
         found = [os.path.join(folder, name) for folder, _, names in os.walk(place)
                  for name in names]
         for wanted in ("libpg64.so", "libpg64.a", "pg64.h", "pg64.pc", "bin/pg64", "pg64.1",
-                       "pg64.7", "pg64.h.3"):
+                       "pg64.7", "pg64.h.3", "pagesize_64k.7"):
             if not any(path.endswith("/" + wanted) or path.endswith("/" + wanted + ".gz")
                        for path in found):
                 self.report.fail(f"install/{wanted}", "is not installed")

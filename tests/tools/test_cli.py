@@ -115,11 +115,21 @@ class Manual(ToolCase):
                         os.path.join(SOURCE, "lib/config/options.def"),
                         os.path.join(SOURCE, "lib/base/counters.def"), page],
                        timeout=TIMEOUT_S, check=True)
-        said = subprocess.run(["mandoc", "-Tlint", "-Wwarning", os.path.join(docs, "pg64.1"),
-                               os.path.join(docs, "pg64.h.3"), page], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True, timeout=TIMEOUT_S, check=False)
+        others = [os.path.join(docs, name) for name in ("pg64.1", "pg64.h.3", "pagesize_64k.7")]
+        said = subprocess.run(["mandoc", "-Tlint", "-Wwarning", *others, page],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                              timeout=TIMEOUT_S, check=False)
         self.assertEqual(said.stdout, "")
         self.assertEqual(said.returncode, 0)
+
+    def test_numbers_of_the_kernel_are_those_that_are_called(self):
+        for name, page in (("docs/pagesize_64k.7", r"#define (MADV_PAGESIZE_\w+) (\d+)"),
+                           ("kernel-patch/ABI.md", r"`(MADV_PAGESIZE_\w+)` \| (\d+) \|")):
+            with open(os.path.join(SOURCE, name), encoding="utf-8") as file:
+                said = dict(re.findall(page, file.read()))
+            self.assertEqual(said, {"MADV_PAGESIZE_64K": "164", "MADV_PAGESIZE_DEFAULT": "165"})
+            with open(os.path.join(SOURCE, "lib/page/patched.c"), encoding="utf-8") as file:
+                self.assertRegex(file.read(), rf"PAGESIZE_64K {said['MADV_PAGESIZE_64K']}\b")
 
     def test_options_are_documented(self):
         """Each option of the help is in pg64(1) or in the table that pg64(7) is made of."""
