@@ -29,16 +29,12 @@ SETTLE_S = 0.5
 
 
 def used_bytes():
-    """Memory that is neither free nor page cache. Free are also the pages that the kernel keeps
-    in its lists for each CPU, which MemFree does not count."""
+    """Memory that is neither free nor page cache."""
     with open("/proc/meminfo", encoding="ascii") as file:
         found = {name: int(size) * 1024
                  for name, size in re.findall(r"^([\w()]+):\s+(\d+) kB", file.read(), flags=re.M)}
-    with open("/proc/zoneinfo", encoding="ascii") as file:
-        listed = sum(int(count) for count in re.findall(r"^ +count: +(\d+)", file.read(),
-                                                        flags=re.M))
     return (found["MemTotal"] - found["MemFree"] - found["Buffers"] - found["Cached"]
-            - found["SReclaimable"] - listed * pages.PAGE)
+            - found["SReclaimable"] - pages.free_on_cpu_lists())
 
 
 class RedisCase(Checked):

@@ -10,6 +10,7 @@ import sys
 import time
 
 from kernel import check, main_in_guest, pg64test
+import pages
 from preload import case, program
 
 KIND = sys.argv.pop(1) if len(sys.argv) > 1 and not sys.argv[1].isdigit() else "patched"
@@ -49,19 +50,13 @@ def swap_off():
     write(f"{ZRAM}/reset", "1")
 
 
-def on_lists_of_cpus():
-    """Bytes that are free, but not in MemFree: the lists grow to tens of MiB and shrink again."""
-    words = [line.split() for line in read("/proc/zoneinfo").splitlines()]
-    return sum(int(word[1]) for word in words if word[:1] == ["count:"]) * os.sysconf("SC_PAGESIZE")
-
-
 def settled():
     """(free, anonymous, shared, swapped) bytes when nothing is left to wait for."""
     write("/proc/sys/vm/drop_caches", "3")
     write("/proc/sys/vm/compact_memory", "1")
     time.sleep(1)
     info = {name: value << 10 for name, value in table("/proc/meminfo").items()}
-    free = info["MemFree"] + on_lists_of_cpus()
+    free = info["MemFree"] + pages.free_on_cpu_lists()
     return (free, info["AnonPages"], info["Shmem"], info["SwapTotal"] - info["SwapFree"])
 
 

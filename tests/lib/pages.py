@@ -159,6 +159,14 @@ def faults(pid):
     return int(fields[7]), int(fields[8])
 
 
+def free_on_cpu_lists():
+    """Bytes that are free and not in MemFree: what the kernel keeps in its lists for each CPU,
+    which grow to tens of MiB and shrink again."""
+    with open("/proc/zoneinfo", encoding="ascii") as file:
+        return PAGE * sum(int(count) for count in re.findall(r"^ +count: +(\d+)", file.read(),
+                                                             flags=re.M))
+
+
 def children(pid):
     """Process ids of the children of a process, of all its threads."""
     found = []

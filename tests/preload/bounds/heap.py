@@ -10,7 +10,7 @@ TOTAL = 256 * MIB
 BLOCKS = (64, 4096, 65536, MIB)
 THREADS = (1, 8)
 
-# glibc's own faults are at least this many times as many. 14.5 and more, but for threads that run
+# glibc's own faults are at least this many times as many. 14.3 and more, but for threads that run
 # at once: how many segments of 32 MiB they open is by chance (14.0 with 16 VMAs more than usual).
 MTHP_FAULTS = 13.5
 MTHP_COVERAGE_PPM = 950_000
