@@ -66,4 +66,4 @@ def cxx():
 
 
 if __name__ == "__main__":
-    main()
+    main(at_once=2)

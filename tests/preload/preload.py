@@ -6,6 +6,7 @@ PG64_LIBRARY names libpg64.so, PG64_PROGRAMS the folder of the built test progra
 A case is a function; it fails by check() or any exception, and skips by Skip("reason").
 A program that does not end in time is taken to be in a deadlock.
 """
+import concurrent.futures
 import json
 import os
 import shutil
@@ -187,24 +188,43 @@ def main_under(presets):
         pg64test.skip(str(reason))
 
 
-def main():
-    """Run all cases, or those named on the command line."""
+def side_by_side(function, items, at_once=2):
+    """[function(item) for each], in the order of `items`, as many at a time as there are
+processors, but no more than `at_once`; one at a time is in the main thread, which alone
+    can handle signals. The exception of the first that failed, when all ended. For what does not
+    count or set anything that belongs to the machine."""
+    workers = min(at_once, os.cpu_count() or 1)
+    if workers == 1:
+        return list(map(function, items))
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(function, items))
+
+
+def outcome(function):
+    """(FAIL, SKIP or ok, the line to print) of one case."""
+    name = function.__name__
+    try:
+        said = function()
+    except Skip as reason:
+        return "SKIP", f"SKIP: {name}: {reason}"
+    except Failed as what:
+        return "FAIL", f"FAIL: {name}: {what}"
+    except Exception:  # pylint: disable=broad-except
+        return "FAIL", f"FAIL: {name}:\n{traceback.format_exc()}"
+    return "ok", f"ok   {name}" + (f": {said}" if said else "")
+
+
+def main(at_once=1):
+    """Run all cases, or those named on the command line; `at_once` of them beside each other."""
     wanted = sys.argv[1:]
-    failed = skipped = 0
     todo = [function for function in CASES if not wanted or function.__name__ in wanted]
-    for function in todo:
-        name = function.__name__
-        try:
-            said = function()
-            print(f"ok   {name}" + (f": {said}" if said else ""), flush=True)
-        except Skip as reason:
-            skipped += 1
-            print(f"SKIP: {name}: {reason}", flush=True)
-        except Failed as what:
-            failed += 1
-            print(f"FAIL: {name}: {what}", flush=True)
-        except Exception:  # pylint: disable=broad-except
-            failed += 1
-            print(f"FAIL: {name}:\n{traceback.format_exc()}", flush=True)
+    seen = []
+
+    def one(function):
+        result, line = outcome(function)
+        seen.append(result)
+        print(line, flush=True)
+    side_by_side(one, todo, at_once)
+    failed, skipped = seen.count("FAIL"), seen.count("SKIP")
     print(f"{len(todo)} cases, {failed} failed, {skipped} skipped")
     sys.exit(1 if failed or not todo else 77 if skipped == len(todo) else 0)
