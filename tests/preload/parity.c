@@ -39,7 +39,7 @@ static void fresh(char **ours, char **raw)
 	CHECK(p != MAP_FAILED && q != MAP_FAILED);
 	CHECK(munmap(p, 2 * MIB) == 0 && munmap(p + 2 * MIB + LEN, 2 * MIB) == 0);
 	CHECK(munmap(q, 2 * MIB) == 0 && munmap(q + 2 * MIB + LEN, 2 * MIB) == 0);
-	for (size_t at = 2 * MIB; at < LEN + 2 * MIB; at += 65536)
+	for (size_t at = 2 * MIB; at < LEN + 2 * MIB; at += MIB)
 		p[at] = q[at] = p[at + 99] = 1;
 	*ours = p + 2 * MIB;
 	*raw = q + 2 * MIB;
