@@ -10,7 +10,7 @@ import sys
 import time
 
 from bounds import GIB, MIB, with_knobs
-from preload import Skip, case, check, main, need, need_root, program, run
+from preload import Skip, case, check, main, need, need_root, program, run, side_by_side
 
 BACKENDS = ("collapse", "mthp", "base")
 
@@ -32,10 +32,11 @@ LOCK_FREED = 8 * MIB  # after everything was freed and malloc_trim()
 MCL_CURRENT, MCL_FUTURE = 1, 2
 
 
-def each_backend(function, backends=BACKENDS):
+def each_backend(function, backends=BACKENDS, at_once=2):
     """Call function(backend) where that backend works: 64 KiB pages on request."""
     need_root()
-    return with_knobs("mthp", lambda: "; ".join(filter(None, map(function, backends))))
+    return with_knobs("mthp", lambda: "; ".join(
+        filter(None, side_by_side(function, backends, at_once))))
 
 
 def limited(kind, limit, *words, **options):
@@ -44,22 +45,20 @@ def limited(kind, limit, *words, **options):
 
 
 def half(kind, limit, backends=BACKENDS):
-    def one(backend):
-        limited(kind, limit, "fill", str(goal), backend=backend)
-        reached = limited(kind, limit, "exhaust", backend=backend).values()
+    def one(heap):
+        options = {"preload": False} if heap == "glibc" else {"backend": heap}
+        limited(kind, limit, "fill", str(goal), **options)
+        reached = limited(kind, limit, "exhaust", **options).values()
         least = min(size for name, size in reached.items() if name.startswith("first"))
-        check(least >= goal, f"{backend}: {reached}: less than {share} of the limit")
+        check(least >= goal, f"{heap}: {reached}: less than {share} of the limit")
         for name, size in reached.items():
             if name.startswith("first"):
                 last = reached[name.replace("first", "last")]
-                check(last >= size * AGAIN, f"{backend}: {name}: {size}, later only {last}")
-        return f"{backend} at least {least / limit:.2f}"
+                check(last >= size * AGAIN, f"{heap}: {name}: {size}, later only {last}")
+        return f"{heap} at least {least / limit:.2f}"
     share = SHARE if limit >= 256 * MIB else SHARE_SMALL
     goal = int(limit * share)
-    limited(kind, limit, "fill", str(goal), preload=False)
-    plain = limited(kind, limit, "exhaust", preload=False).values()
-    least = min(size for name, size in plain.items() if name.startswith("first"))
-    return f"share of the limit: glibc at least {least / limit:.2f}, {each_backend(one, backends)}"
+    return "share of the limit: " + each_backend(one, ("glibc", *backends))
 
 
 @case
@@ -96,9 +95,8 @@ def data_1g():
 def limit_set_late():
     """By the program, when the heap has its first arena."""
     words = [("late", kind, str(limit)) for kind in ("as", "data")
-             for limit in (128 * MIB, GIB)]
-    for one in words:
-        run(program("limits"), *one, preload=False).good()
+             for limit in (128 * MIB, 512 * MIB)]
+    side_by_side(lambda one: run(program("limits"), *one, preload=False).good(), words)
     each_backend(lambda backend: [run(program("limits"), *one, backend=backend).good()
                                   for one in words] and None)
 
@@ -239,7 +237,7 @@ def control_group():
                      first=(*enter, folder))
         check(killed.status == -signal.SIGKILL, f"the limit is not kept: {killed.status}")
         all_sizes(folder, preload=False)
-        each_backend(lambda backend: all_sizes(folder, backend=backend))
+        each_backend(lambda backend: all_sizes(folder, backend=backend), at_once=1)
 
 
 if __name__ == "__main__":
