@@ -247,4 +247,4 @@ def missing_tool():
 
 
 if __name__ == "__main__":
-    main()
+    main(at_once=2)

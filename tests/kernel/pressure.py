@@ -9,14 +9,24 @@ import os
 
 from kernel import case, check, guest, main
 from measuring import PARTS, decode
-from preload import program
+from preload import program, side_by_side
 
 MORE_FAULTS = 2  # all but [1.001]; 4 KiB pages take 16 times as many faults as granules
 US = 1000
+KERNELS = ("stock", "patched")
 
 
 @functools.cache
+def guests():
+    """What each kernel told, its parts one after the other; the guests run beside each other."""
+    return dict(zip(KERNELS, side_by_side(parts_of, KERNELS)))
+
+
 def measured(kernel):
+    return guests()[kernel]
+
+
+def parts_of(kernel):
     names = [name for name in PARTS if name != "snapshot"]
     ran = guest("measuring.py", os.path.dirname(program("measure")), *names, kind=kernel,
                 options=["--memory", "512M", "--allow-oom"], timeout=900)
@@ -29,7 +39,7 @@ def killed(told):
 
 def survived(part):
     """What was told of the 64 KiB pages, which must do whatever 4 KiB pages do."""
-    for kernel in ("stock", "patched"):
+    for kernel in KERNELS:
         base = measured(kernel)[part]["4k"]
         check(not killed(base), f"{kernel}: 4 KiB pages do not fit, so this shows nothing: {base}")
     told = measured("patched")[part]["64k"]
@@ -39,7 +49,7 @@ def survived(part):
 
 def latencies(part):
     lines = []
-    for kernel in ("stock", "patched"):
+    for kernel in KERNELS:
         for kind, told in measured(kernel)[part].items():
             if killed(told):
                 lines.append(f"  {kernel} {kind}: killed")

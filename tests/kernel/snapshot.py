@@ -11,17 +11,27 @@ import os
 
 from kernel import case, check, guest, main
 from measuring import MIB, SNAPSHOT_MIB, decode
-from preload import program
+from preload import program, side_by_side
 
 PAGE, GRANULE = 4096, 65536
 HELD_RATIO = 1.02  # to 4 KiB pages
 SLACK_FAULTS = 64  # of the program's stack and data, which are copied too
 SLACK_BYTES = 2 * MIB  # charges are made in batches
+KERNELS = ("stock", "patched")
 GRANULES = SNAPSHOT_MIB * MIB // GRANULE
 
 
 @functools.cache
+def guests():
+    """What each kernel told; the guests run beside each other."""
+    return dict(zip(KERNELS, side_by_side(snapshot_of, KERNELS)))
+
+
 def measured(kernel):
+    return guests()[kernel]
+
+
+def snapshot_of(kernel):
     ran = guest("measuring.py", os.path.dirname(program("measure")), "snapshot", kind=kernel,
                 options=["--memory", "2G"], timeout=600)
     found = decode(ran.expect().out)["snapshot"]
@@ -42,14 +52,14 @@ def near(what, value, wanted, slack):
 
 def held_ratio(told, name="charged_after"):
     """To 4 KiB pages, on the kernel that has more of it to offer as an excuse."""
-    least = min(measured(kernel)["4k"][name] for kernel in ("stock", "patched"))
+    least = min(measured(kernel)["4k"][name] for kernel in KERNELS)
     return told[name] / least
 
 
 @case
 def base_pages():
     """The measure of all others, and the same on both kernels."""
-    for kernel in ("stock", "patched"):
+    for kernel in KERNELS:
         told, counters, _ = seen(kernel, "4k")
         near(f"{kernel}: faults", told["write_faults"], told["pages_written"], SLACK_FAULTS)
         check(not any(counters.get(f"pgsz64_{name}") for name in ("fault_alloc", "cow")),
@@ -114,7 +124,7 @@ def switched_off_copies_pages():
 def times():
     """Told only."""
     lines = []
-    for kernel in ("stock", "patched"):
+    for kernel in KERNELS:
         base = measured(kernel)["4k"]
         for kind, told in measured(kernel).items():
             ratios = ", ".join(f"{name} {told[key] / base[key]:.2f}" for name, key in (
