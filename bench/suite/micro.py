@@ -155,6 +155,10 @@ ALL = (
     interposed("mremap", "mremap_grow", f"len:{64 * MIB}", "mremap from 64 MiB"),
     interposed("mprotect", "mprotect_half", f"len:{MIB}", "mprotect of half of 1 MiB"),
     interposed("dontneed", "madvise_dontneed", f"len:{MIB}", "MADV_DONTNEED of 1 MiB"),
+    Micro("copy-out", "system calls", {
+        f"copy-out-{which}": (f"copy_out/values:{1 << 20}/later:{later}",
+                              f"write of 1 KiB values in random order, {which} pass")
+        for later, which in enumerate(("first", "later"))}, memory_bytes=2 * GIB, estimate_s=30),
     *(single(f"purge-{block}-{keep}", "memory after free",
              f"purge/block:{block}/total:{64 * MIB}/keep_one_in:{keep}/iterations:3/manual_time",
              f"64 MiB in blocks of {size(block)}, "

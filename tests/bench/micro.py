@@ -37,6 +37,7 @@ GROUPS = {
     "purge": ("/block:16384/.*keep_one_in:16",
               ("rss_bytes", "rss_full_bytes", "rss_freed_bytes", "rss_after_1s_bytes",
                "rss_trimmed_bytes")),
+    "copy_out": ("/values:4096/later:[01]", ("rss_bytes", "items_per_second", *LATENCY)),
     "fork_cow": ("/heap_mb:16/", ("faults", "held_bytes", "rss_bytes", "pss_bytes", *LATENCY)),
     "random_read": ("/total:4194304/dependent:[01]", ("rss_bytes", "items_per_second")),
 }
@@ -117,6 +118,8 @@ def check_values(name, entry):
     if "p50_ns" in entry and not (
             0 < entry["p50_ns"] <= entry["p99_ns"] <= entry["p999_ns"] <= entry["max_ns"]):
         pg64test.fail(f"{entry['name']}: the quantiles do not grow")
+    if name == "copy_out" and (entry["rss_bytes"] < 4 << 20 or entry["iterations"] != 16):
+        pg64test.fail(f"{entry['name']}: {entry['iterations']} iterations, {entry['rss_bytes']} B")
     if name == "random_read" and entry["rss_bytes"] < 4 << 20:
         pg64test.fail(f"{entry['name']}: reads what was never touched")
 
