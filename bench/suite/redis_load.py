@@ -24,8 +24,9 @@ SERVER = ["redis-server", "--port", "0", "--unixsocket", SOCKET, "--save", "", "
           "--dir", "."]
 # Values that are read back and compared, of keys taken at random.
 COMPARED = 64
-# The settling of freed memory, before what is held is read.
-SETTLE_S = 0.5
+# Freed memory comes back bit by bit: what is held is read once two readings, that far apart, differ
+# by no more than this; after so many at last, for others may never be quiet.
+SETTLE_S, SETTLED_BYTES, SETTLE_TRIES = 0.25, 4 << 20, 16
 
 
 def used_bytes():
@@ -35,6 +36,18 @@ def used_bytes():
                  for name, size in re.findall(r"^([\w()]+):\s+(\d+) kB", file.read(), flags=re.M)}
     return (found["MemTotal"] - found["MemFree"] - found["Buffers"] - found["Cached"]
             - found["SReclaimable"] - pages.free_on_cpu_lists())
+
+
+def settled(read, pause=time.sleep):
+    """read() once it gives nearly the same twice; what it gives at last, if it never does."""
+    last = read()
+    for _ in range(SETTLE_TRIES):
+        pause(SETTLE_S)
+        found = read()
+        if abs(found - last) <= SETTLED_BYTES:
+            return found
+        last = found
+    return last
 
 
 class RedisCase(Checked):
@@ -108,15 +121,16 @@ class RedisCase(Checked):
 
 
 class Redis(RedisCase):
-    """Filling and reading."""
+    """Filling and reading. As many reads as there are keys come first and are not timed: on a
+    machine whose hypervisor has page tables of its own, the first read of each page costs more."""
 
     name = "redis"
     results = {"redis-set": Result("SET of 1 KiB values, 16 in flight", "rate"),
-               "redis-get": Result("GET of random keys, 16 in flight", "rate")}
+               "redis-get": Result("GET of random keys, warm, 16 in flight", "rate")}
     quick = True
     memory_bytes = 2 << 30
-    estimate_s = 10.0
-    quick_needs = (1 << 28, 2.0, 0.0)
+    estimate_s = 12.0
+    quick_needs = (1 << 28, 2.5, 0.0)
 
     def reads(self, server):
         """(hits, misses) so far."""
@@ -144,6 +158,7 @@ class Redis(RedisCase):
         gets = place.pick(2_000_000, 200_000, 4_000)
         with self.server(place, variant) as server:
             held, filled = self.fill(server, keys)
+            server.client(*self.load("get", keys, keys, PIPELINE))
             said = self.read_at_random(server, gets, keys, held)
             self.check_sets(server, keys)
             self.must(self.held(server) == held, "keys came or went while they were read")
@@ -170,15 +185,14 @@ class RedisSave(RedisCase):
         count = place.pick(400_000, 60_000, 2_000)
         with contextlib.suppress(FileNotFoundError):  # a run that was void leaves what it saved
             os.unlink(os.path.join(place.folder, "dump.rdb"))
-        before = used_bytes()
+        before = settled(used_bytes)
         with self.server(place, variant) as server:
             held, _ = self.fill(server, keys)
             faults = server.minor_faults()
             figures = self.latencies(self.save_under_load(server, count, keys))
-            time.sleep(SETTLE_S)
             figures.update(fork_s=int(self.info(server, "stats")["latest_fork_usec"]) / 1e6,
                            minor_faults=server.minor_faults() - faults, **server.memory())
-            taken = used_bytes() - before
+            taken = settled(used_bytes) - before
             if taken >= figures["private_bytes"]:  # else others gave memory back meanwhile
                 figures["held_bytes"] = taken
             self.check_sets(server, keys + count)

@@ -23,10 +23,10 @@ import catalogue  # noqa: E402
 import memcached_load  # noqa: E402
 import pg64test  # noqa: E402
 import postgres_load  # noqa: E402
+import redis_load  # noqa: E402
 import variants  # noqa: E402
 from latency import percentiles  # noqa: E402
 from place import Place  # noqa: E402
-from redis_load import RedisCase  # noqa: E402
 from workload import FIGURES, SampleError, check_sample  # noqa: E402
 
 BUILD = os.environ.get("PG64_BUILD", os.path.join(ROOT, "build"))
@@ -131,7 +131,7 @@ def check_redis(top):
     """The glibc variants do not run the server on its own jemalloc."""
     folder = os.path.join(top, "binding")
     os.mkdir(folder)
-    case = RedisCase()
+    case = redis_load.RedisCase()
     case.name = "redis"
     if case.missing():
         return
@@ -139,6 +139,17 @@ def check_redis(top):
         found = binding.provider(server.pid)
     if "libc.so" not in found:
         pg64test.fail(f"redis-server on {found}")
+
+
+def check_settled():
+    """What is held is read when memory has stopped to come back, or at some time all the same."""
+    mib = 1 << 20
+    for readings, wanted in (([9, 9], 9), ([900, 500, 300, 298, 1], 298),
+                             ([100 * (i % 2) for i in range(50)], 0)):
+        found = redis_load.settled(iter([mib * one for one in readings]).__next__,
+                                   pause=lambda _: None) // mib
+        if found != wanted:
+            pg64test.fail(f"settled at {found}, not {wanted}, of {readings}")
 
 
 def check_latencies(top):
@@ -191,6 +202,7 @@ def ask_liar(top, count, **how):
                           stderr=subprocess.PIPE, check=False)
     liar.join(10)
     os.unlink(path)
+    done.gets = liar.gets
     return done
 
 
@@ -206,6 +218,8 @@ def check_client(top):
     counts = {kind: len(batches) for kind, batches in taken.items()}
     if counts != {"set": 1000, "get": 1000}:
         pg64test.fail(f"latencies of {counts}, not of 1000 each")
+    if said.gets != 2000:
+        pg64test.fail(f"{said.gets} gets, not 1000 to warm up and 1000 that are timed")
     slow = sum(batch >= 0.05 for batch in taken["get"])
     found = percentiles(taken["get"])
     if slow < 20 or found["p50_s"] >= 0.05 or min(found["p99_s"], found["p999_s"]) < 0.05:
@@ -265,6 +279,7 @@ def main(names):
         os.chmod(top, 0o755)  # servers run as another user
         check_binding()
         check_latencies(top)
+        check_settled()
         check_parallel()
         check_redis(top)
         check_client(top)
