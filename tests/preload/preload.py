@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
@@ -189,11 +190,11 @@ def main_under(presets):
 
 
 def side_by_side(function, items, at_once=2):
-    """[function(item) for each], in the order of `items`, as many at a time as there are
-processors, but no more than `at_once`; one at a time is in the main thread, which alone
-    can handle signals. The exception of the first that failed, when all ended. For what does not
-    count or set anything that belongs to the machine."""
-    workers = min(at_once, os.cpu_count() or 1)
+    """[function(item) for each], in the order of `items`: as many at a time as this process has
+    processors, but no more than `at_once`. One at a time is in the main thread, which alone can
+    handle signals. Of failures, that of the first item is raised. For what does not count or set
+    anything that belongs to the machine."""
+    workers = min(at_once, len(os.sched_getaffinity(0)))
     if workers == 1:
         return list(map(function, items))
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
@@ -219,11 +220,13 @@ def main(at_once=1):
     wanted = sys.argv[1:]
     todo = [function for function in CASES if not wanted or function.__name__ in wanted]
     seen = []
+    lock = threading.Lock()
 
     def one(function):
         result, line = outcome(function)
-        seen.append(result)
-        print(line, flush=True)
+        with lock:  # or lines are mixed
+            seen.append(result)
+            print(line, flush=True)
     side_by_side(one, todo, at_once)
     failed, skipped = seen.count("FAIL"), seen.count("SKIP")
     print(f"{len(todo)} cases, {failed} failed, {skipped} skipped")

@@ -19,7 +19,7 @@
 
 #include "../check.h"
 
-/* The limits are on address space, not on what is resident: each granule is touched. */
+/* Most limits are on address space, not on what is resident: each granule is touched. */
 #define TOUCH (64 * KIB)
 
 static const size_t sizes[] = {100, 4096, 70 * KIB, 3 * MIB};

@@ -33,7 +33,8 @@ MCL_CURRENT, MCL_FUTURE = 1, 2
 
 
 def each_backend(function, backends=BACKENDS, at_once=2):
-    """Call function(backend) where that backend works: 64 KiB pages on request."""
+    """What function(backend) says of each, or of "glibc" if that is one of them, where 64 KiB
+    pages can be had on request."""
     need_root()
     return with_knobs("mthp", lambda: "; ".join(
         filter(None, side_by_side(function, backends, at_once))))
@@ -58,7 +59,8 @@ def half(kind, limit, backends=BACKENDS):
         return f"{heap} at least {least / limit:.2f}"
     share = SHARE if limit >= 256 * MIB else SHARE_SMALL
     goal = int(limit * share)
-    return "share of the limit: " + each_backend(one, ("glibc", *backends))
+    return "share of the limit: " + each_backend(one, ("glibc", *backends),
+                                                 at_once=2 if limit <= GIB else 1)
 
 
 @case
