@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Memory that is full, in pieces, or limited, on purpose: nothing that lives with 4 KiB pages is
 killed with 64 KiB ones, what could not be had is counted, and the data is right (measure.c looks).
-Latencies of the first write to a granule are told for stock and patched, as a guest without KVM has
-them.
+Latencies of the first write to a granule are told for stock and patched, as two guests without KVM
+have them that share the processors; `kernel-patch/measure` runs one at a time.
 """
 import functools
 import os
