@@ -2,8 +2,8 @@
 /*
  * memcached_load SOCKET KEYS GETS VALUE-BYTES CONNECTIONS PIPELINE LATENCIES: fill a memcached on a
  * unix socket with KEYS values, then get GETS of them in random order, PIPELINE commands at a time
- * on each of the connections. As many gets as there are values come first and are not timed: what
- * the first read of each page costs is left out. Every reply is compared whole with what it must
+ * on each of the connections. Each value is got once before, in order, which is not timed: what the
+ * first read of each page costs is left out. Every reply is compared whole with what it must
  * be. A line "set N" or "get N" goes to the file LATENCIES for each batch of commands that is
  * timed: nanoseconds from their sending to the last reply.
  *
@@ -165,13 +165,19 @@ static void set_all(struct load *load)
 	}
 }
 
-static void send_gets(struct load *load, unsigned long c, unsigned long count, uint64_t *random)
+/* Of keys taken at random, or else of those from the next one on. */
+static void send_gets(struct load *load, unsigned long c, unsigned long count, uint64_t *random,
+	unsigned long next)
 {
 	size_t len = 0;
 
 	for (unsigned long i = 0; i < count; i++) {
-		*random = *random * 6364136223846793005u + 1442695040888963407u;
-		unsigned long key = (unsigned long)((*random >> 32) * load->keys >> 32);
+		unsigned long key = next++;
+
+		if (random) {
+			*random = *random * 6364136223846793005u + 1442695040888963407u;
+			key = (unsigned long)((*random >> 32) * load->keys >> 32);
+		}
 		load->asked[c][i] = key;
 		len += (size_t)snprintf(load->batch + len, HEAD, "get key:%010lu\r\n", key);
 	}
@@ -202,7 +208,7 @@ static void expect_value(struct load *load, struct stream *from, unsigned long k
 	load->hits++;
 }
 
-static void get_all(struct load *load, unsigned long gets, uint64_t random)
+static void get_all(struct load *load, unsigned long gets, uint64_t *random)
 {
 	unsigned long counts[MAX_CONNECTIONS];
 
@@ -211,7 +217,7 @@ static void get_all(struct load *load, unsigned long gets, uint64_t random)
 			unsigned long left = gets - done;
 			counts[c] = left < load->pipeline ? left : load->pipeline;
 			load->sent[c] = now();
-			send_gets(load, c, counts[c], &random);
+			send_gets(load, c, counts[c], random, done);
 			done += counts[c];
 		}
 		for (unsigned long c = 0; c < load->connections; c++) {
@@ -222,12 +228,12 @@ static void get_all(struct load *load, unsigned long gets, uint64_t random)
 	}
 }
 
-/* What was got so far does not count, but for what was missing. */
+/* What is got here does not count. */
 static void warm_up(struct load *load)
 {
-	get_all(load, load->keys, 2);
+	get_all(load, load->keys, NULL);
 	load->nr_batches = load->nr_set_batches;
-	load->hits = 0;
+	load->hits = load->misses = 0;
 }
 
 static void write_latencies(const struct load *load, const char *path)
@@ -256,6 +262,7 @@ static unsigned long parse(const char *text, unsigned long low, unsigned long hi
 int main(int argc, char **argv)
 {
 	static struct load load;
+	uint64_t random = 1;
 
 	if (argc != 8)
 		die("usage", "SOCKET KEYS GETS VALUE-BYTES CONNECTIONS PIPELINE LATENCIES");
@@ -278,7 +285,7 @@ int main(int argc, char **argv)
 	load.nr_set_batches = load.nr_batches;
 	warm_up(&load);
 	double warm = now();
-	get_all(&load, load.gets, 1);
+	get_all(&load, load.gets, &random);
 	double end = now();
 	write_latencies(&load, argv[7]);
 	printf("set_s %.6f\nget_s %.6f\nsets %lu\nhits %lu\nmisses %lu\n", set - begin, end - warm,

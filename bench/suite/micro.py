@@ -157,7 +157,8 @@ ALL = (
     interposed("dontneed", "madvise_dontneed", f"len:{MIB}", "MADV_DONTNEED of 1 MiB"),
     Micro("copy-out", "system calls", {
         f"copy-out-{which}": (f"copy_out/values:{1 << 20}/later:{later}",
-                              f"write of 1 KiB values in random order, {which} pass")
+                              f"1 KiB values to a pipe and back, random order, {which} pass",
+                              "rate")
         for later, which in enumerate(("first", "later"))}, memory_bytes=2 * GIB, estimate_s=30),
     *(single(f"purge-{block}-{keep}", "memory after free",
              f"purge/block:{block}/total:{64 * MIB}/keep_one_in:{keep}/iterations:3/manual_time",

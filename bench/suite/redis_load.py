@@ -121,8 +121,9 @@ class RedisCase(Checked):
 
 
 class Redis(RedisCase):
-    """Filling and reading. As many reads as there are keys come first and are not timed: on a
-    machine whose hypervisor has page tables of its own, the first read of each page costs more."""
+    """Filling and reading. As many reads as there are keys come first, which come to nearly
+    each page, and are not timed: where a hypervisor has page tables of its own, the first read of
+    a page costs more."""
 
     name = "redis"
     results = {"redis-set": Result("SET of 1 KiB values, 16 in flight", "rate"),
@@ -190,9 +191,9 @@ class RedisSave(RedisCase):
             held, _ = self.fill(server, keys)
             faults = server.minor_faults()
             figures = self.latencies(self.save_under_load(server, count, keys))
+            taken = settled(used_bytes) - before
             figures.update(fork_s=int(self.info(server, "stats")["latest_fork_usec"]) / 1e6,
                            minor_faults=server.minor_faults() - faults, **server.memory())
-            taken = settled(used_bytes) - before
             if taken >= figures["private_bytes"]:  # else others gave memory back meanwhile
                 figures["held_bytes"] = taken
             self.check_sets(server, keys + count)
