@@ -82,6 +82,26 @@ def costs(size=32 << 20, calls=20_000):
     return {"fault_ns": max(0, round(fault)), "system_call_ns": max(0, round(call))}
 
 
+def damon(root="/sys/kernel/mm/damon/admin/kdamonds"):
+    """What DAMON is watching through sysfs, or "no".
+
+    To see whether a page is in use it clears the accessed bits of all entries that map its folio:
+    16 for a granule. Where a hypervisor shadows the page tables, each of these costs a fault of
+    the host at the next access, so that memory on larger folios is slower while DAMON runs.
+    """
+    found = []
+    for thread in sorted(glob.glob(os.path.join(root, "[0-9]*"))):
+        if _read(os.path.join(thread, "state")).strip() != "on":
+            continue
+        for context in sorted(glob.glob(os.path.join(thread, "contexts", "[0-9]*"))):
+            kind, least, most, micros = (
+                _read(os.path.join(context, name)).strip() or "?" for name in (
+                    "operations", "monitoring_attrs/nr_regions/min",
+                    "monitoring_attrs/nr_regions/max", "monitoring_attrs/intervals/sample_us"))
+            found.append(f"{kind}: {least} to {most} regions, a sample of each in {micros} us")
+    return "; ".join(found) or "no"
+
+
 def thp_disabled():
     """Has somebody switched transparent hugepages off for this process and all that it starts?
     prctl(PR_SET_THP_DISABLE) is inherited, and nothing else shows it."""
@@ -101,7 +121,7 @@ def machine():
         "architecture": platform.machine(), "kernel": platform.release(),
         "distribution": _first(r'^PRETTY_NAME="?([^"\n]*)', _read("/etc/os-release")),
         "hypervisor": virtual, "page_bytes": os.sysconf("SC_PAGESIZE"),
-        "tlb_counters": tlb_counters() or "yes", **costs(),
+        "tlb_counters": tlb_counters() or "yes", "damon": damon(), **costs(),
         "overcommit_memory": _read("/proc/sys/vm/overcommit_memory").strip(),
         "swap_bytes": int(_first(r"^SwapTotal:\s+(\d+)", _read("/proc/meminfo"), "0")) * 1024,
     }

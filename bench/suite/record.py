@@ -12,7 +12,7 @@ result.json, format "pg64-bench-1":
     rounds                    rounds that were asked for
     machine                   {"cpu", "cpus", "memory_bytes", "kernel", "distribution",
                                "hypervisor", "page_bytes", "tlb_counters", "fault_ns",
-                               "system_call_ns", ...}
+                               "system_call_ns", "damon", ...}
     knobs                     {knob: value} as found before the run
     versions                  {program or library: version}; "pg64" has the commit
     variants                  {name: {"label", "family", "env", "preload", "setting", "knobs"}}

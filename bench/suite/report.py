@@ -34,6 +34,11 @@ def virtual_text(hypervisor):
         if hypervisor and hypervisor != "none" else ""
 
 
+def watched_text(damon):
+    """What clears accessed bits while programs run; see machine.py."""
+    return f"; DAMON watches {damon}" if damon and damon != "no" else ""
+
+
 def facts(run):
     """Machine, kernel, versions, command: what a reader needs to judge and to repeat it."""
     data, machine = run.data, run.machine
@@ -46,7 +51,8 @@ def facts(run):
         "costs": f"a fault of one base page takes {cost_text(machine.get('fault_ns'))}, a system "
                  f"call {cost_text(machine.get('system_call_ns'))}",
         "kernel": f"{machine.get('kernel', '?')}, {machine.get('distribution', '?')}, base pages "
-                  f"of {machine.get('page_bytes', '?')} bytes",
+                  f"of {machine.get('page_bytes', '?')} bytes"
+                  + watched_text(machine.get("damon")),
         "versions": ", ".join(f"{name} {version}"
                               for name, version in (data.get("versions") or {}).items()) or "?",
         "measured": f"{data.get('started', '?')} to {data.get('ended') or '(not finished)'}; "

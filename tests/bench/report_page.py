@@ -173,7 +173,11 @@ class Content(unittest.TestCase):
         data["late"] = ["sort"]
         self.assertIn("the time of --budget was up", "".join(self.outline(page(data)).words))
         data["machine"]["hypervisor"] = "none"
-        self.assertNotIn("virtual machine", "".join(self.outline(page(data)).words))
+        words = "".join(self.outline(page(data)).words)
+        self.assertNotIn("virtual machine", words)
+        self.assertNotIn("DAMON", words)
+        data["machine"]["damon"] = "paddr: 10 to 1000 regions, a sample of each in 5000 us"
+        self.assertIn("DAMON watches paddr: 10", "".join(self.outline(page(data)).words))
 
     def test_repeated_sample(self):
         """A failed sample that was made again counts as good, and is still told."""

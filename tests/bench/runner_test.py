@@ -295,6 +295,22 @@ class Machine(unittest.TestCase):
         self.assertTrue(50 < found["fault_ns"] < 1_000_000, found)
         self.assertTrue(5 < found["system_call_ns"] < 100_000, found)
 
+    def test_who_clears_accessed_bits(self):
+        with tempfile.TemporaryDirectory() as root:
+            self.assertEqual(machine.damon(os.path.join(root, "none")), "no")
+            for number, state in enumerate(("off", "on")):
+                context = os.path.join(root, str(number), "contexts", "0")
+                for name, text in (("../../state", state), ("operations", "paddr"),
+                                   ("monitoring_attrs/nr_regions/min", "10"),
+                                   ("monitoring_attrs/nr_regions/max", "1000"),
+                                   ("monitoring_attrs/intervals/sample_us", "5000")):
+                    path = os.path.join(context, name)
+                    os.makedirs(os.path.dirname(path), exist_ok=True)
+                    with open(path, "w", encoding="ascii") as file:
+                        file.write(text + "\n")
+            self.assertEqual(machine.damon(root),
+                             "paddr: 10 to 1000 regions, a sample of each in 5000 us")
+
 
 class Command(unittest.TestCase):
     """bench/run as a user starts it."""
