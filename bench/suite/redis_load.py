@@ -131,7 +131,7 @@ class Redis(RedisCase):
     quick = True
     memory_bytes = 2 << 30
     estimate_s = 12.0
-    quick_needs = (1 << 28, 2.5, 0.0)
+    quick_needs = (1 << 28, 2.0, 0.0)
 
     def reads(self, server):
         """(hits, misses) so far."""
@@ -155,8 +155,8 @@ class Redis(RedisCase):
         raise SampleError(f"redis: {hits} hits in {gets} reads")
 
     def sample(self, place, variant):
-        keys = place.pick(1_400_000, 180_000, 4_000)
-        gets = place.pick(2_000_000, 200_000, 4_000)
+        keys = place.pick(1_400_000, 150_000, 4_000)
+        gets = place.pick(2_000_000, 150_000, 4_000)
         with self.server(place, variant) as server:
             held, filled = self.fill(server, keys)
             server.client(*self.load("get", keys, keys, PIPELINE))
