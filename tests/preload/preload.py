@@ -96,9 +96,10 @@ class Result:
         return {name: int(value) for name, value in
                 (line.split() for line in self.out.splitlines())}
 
-    def good(self, status=0):
-        check(self.status == status, f"{' '.join(self.words)[:200]}: ended with {self.status}, "
-              f"not {status}\n{self.out[-2000:]}{self.err[-2000:]}")
+    def good(self, status=0, how=""):
+        """The status is this one; `how` it was run is told if not."""
+        check(self.status == status, f"{' '.join(self.words)[:200]} {how}: ended with "
+              f"{self.status}, not {status}\n{self.out[-2000:]}{self.err[-2000:]}")
         return self
 
 
@@ -162,9 +163,9 @@ def read_stats(sink):
 
 def same(*words, status=0, variants=({},), **options):
     """The program must do the same with and without the library, with each set of options."""
-    plain = run(*words, preload=False).good(status)
+    plain = run(*words, preload=False).good(status, "without the library")
     for variant in variants:
-        ours = run(*words, **options, **variant).good(status)
+        ours = run(*words, **options, **variant).good(status, {**options, **variant})
         for what, wanted, got in (("output", plain.out, ours.out),
                                   ("standard error", plain.err, ours.err)):
             if wanted != got:
