@@ -37,6 +37,12 @@ static inline bool pg64_owned(const void *block)
  */
 void pg64_owner_set(const void *segment, bool owned);
 
+/**
+ * Call @visit with the start of each marked segment. Takes no lock: what other threads mark or
+ * unmark meanwhile is seen or not.
+ */
+void pg64_owner_each(void (*visit)(void *segment));
+
 static inline bool pg64_owner_can(const void *segment)
 {
 	return !((uintptr_t)segment >> PG64_OWNER_ADDRESS_BITS);

@@ -519,9 +519,12 @@ struct pg64_heap *pg64_heap_new(void)
 	return (struct pg64_heap *)(void *)heap;
 }
 
+/* Threads have the address in common with a thread that a fork left behind: see disown(). */
 bool pg64_heap_is_mine(const struct pg64_heap *heap)
 {
-	return ((const mi_heap_t *)(const void *)heap)->thread_id == _mi_thread_id();
+	const mi_heap_t *h = (const mi_heap_t *)(const void *)heap;
+
+	return h->thread_id == _mi_thread_id() && h->tld == mi_get_default_heap()->tld;
 }
 
 void *pg64_heap_new_block(struct pg64_heap *heap, size_t size, size_t align)
@@ -545,47 +548,7 @@ void pg64_heap_delete(struct pg64_heap *heap)
 	mi_heap_destroy(heap_of(heap));
 }
 
-/* ---- fork ---- */
-
-void pg64_heap_before_fork(void)
-{
-}
-
-void pg64_heap_after_fork_parent(void)
-{
-}
-
-/* Another thread may have been copied in the middle of handing a block to this one. */
-static bool end_delayed_freeing(
-	mi_heap_t *heap, mi_page_queue_t *queue, mi_page_t *page, void *arg1, void *arg2)
-{
-	(void)heap;
-	(void)queue;
-	(void)arg1;
-	(void)arg2;
-	mi_thread_free_t old = mi_atomic_load_relaxed(&page->xthread_free);
-	if (mi_tf_delayed(old) == MI_DELAYED_FREEING)
-		mi_atomic_store_release(
-			&page->xthread_free, mi_tf_set_delayed(old, MI_USE_DELAYED_FREE));
-	return true;
-}
-
-/*
- * The engine is lock-free, but for two waits on other threads, which do not exist in a child:
- * for readers of the abandoned list, and for a delayed free that is under way. Both are brought
- * to rest. The heaps of the threads that are gone are lost to the child, as they are with any
- * allocator.
- */
-void pg64_heap_after_fork_child(void)
-{
-	mi_heap_t *heap = mi_get_default_heap();
-
-	mi_atomic_store_release(&abandoned_readers, (size_t)0);
-	if (!mi_heap_is_initialized(heap) || _mi_current_thread_count() <= 1)
-		return;
-	for (mi_heap_t *h = heap->tld->heaps; h; h = h->next)
-		mi_heap_visit_pages(h, &end_delayed_freeing, NULL, NULL);
-}
+#include "heap/forked.h"
 
 const char *pg64_heap_engine(void)
 {

@@ -169,6 +169,51 @@ static void threads(void)
 	CHECK(pg64_arena_destroy(arena) == 0);
 }
 
+static struct pg64_arena *left_behind;
+static pthread_t maker_id;
+static pthread_barrier_t turns;
+
+static void *maker(void *arg)
+{
+	left_behind = pg64_arena_create();
+	CHECK(left_behind && pg64_arena_alloc(left_behind, 100, 0));
+	pthread_barrier_wait(&turns);
+	pthread_barrier_wait(&turns);
+	CHECK(pg64_arena_destroy(left_behind) == 0);
+	return arg;
+}
+
+static void *namesake(void *arg)
+{
+	struct job nothing = {left_behind, NULL, 0};
+
+	CHECK(pthread_equal(pthread_self(), maker_id));
+	CHECK(malloc(100));
+	stranger(&nothing);
+	return arg;
+}
+
+/* A thread of a child has the stack, and so the address, of one that stayed in the parent. */
+static void forked_beside(void)
+{
+	pthread_t thread;
+	int status = -1;
+
+	CHECK(pthread_barrier_init(&turns, NULL, 2) == 0);
+	CHECK(pthread_create(&maker_id, NULL, maker, NULL) == 0);
+	pthread_barrier_wait(&turns);
+	fflush(NULL);
+	pid_t child = fork();
+	if (child == 0) {
+		CHECK(pthread_create(&thread, NULL, namesake, NULL) == 0);
+		CHECK(pthread_join(thread, NULL) == 0);
+		_exit(0);
+	}
+	CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+	pthread_barrier_wait(&turns);
+	CHECK(pthread_join(maker_id, NULL) == 0);
+}
+
 static void forked(void)
 {
 	enum { COUNT = 100, SIZE = 5000 };
@@ -374,6 +419,7 @@ int main(int argc, char **argv)
 	privacy();
 	footprint();
 	threads();
+	forked_beside();
 	forked();
 	statistics();
 	questions();

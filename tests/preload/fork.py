@@ -23,6 +23,18 @@ def while_threads_end():
 
 
 @case
+def thread_at_its_end():
+    """The fork finds a thread in the middle of giving up its heap; a new thread of the child has
+    its stack, and frees what it left."""
+    rounds = 8
+    run(program("fork_ending"), str(rounds), preload=False).good()
+    for options in BACKENDS[1:]:
+        said = run(program("fork_ending"), str(rounds), purge_delay_ms=1, **options).good()
+        met = int(said.out.split()[1])
+        check(met >= rounds / 2, f"{options}: {met} of {rounds} forks met the thread there")
+
+
+@case
 def purged_at_once():
     same(program("forks"), "main", "20", purge_delay_ms=0, heap_min=0, collapse_min=0)
 

@@ -57,8 +57,42 @@ static void random_marks(void)
 	}
 }
 
+static uintptr_t visited[8];
+static size_t visits;
+
+static void note(void *segment)
+{
+	if (visits < 8)
+		visited[visits] = (uintptr_t)segment >> PG64_SEGMENT_SHIFT;
+	visits++;
+}
+
+/* A walk sees each marked segment once, in order of address, at both ends of the map as well. */
+static void walk(void)
+{
+	const uintptr_t units[] = {0, 1, 63, 64, ((uintptr_t)512 << 6) - 1, (uintptr_t)512 << 6,
+		((uintptr_t)1 << (PG64_OWNER_ADDRESS_BITS - PG64_SEGMENT_SHIFT)) - 1};
+	const size_t count = sizeof(units) / sizeof(units[0]);
+
+	visits = 0;
+	pg64_owner_each(note);
+	CHECK_EQ(visits, 0);
+	for (size_t i = 0; i < count; i++)
+		pg64_owner_set((void *)(units[i] << PG64_SEGMENT_SHIFT), true);
+	pg64_owner_each(note);
+	CHECK_EQ(visits, count);
+	for (size_t i = 0; i < count; i++) {
+		CHECK_EQ(visited[i], units[i]);
+		pg64_owner_set((void *)(units[i] << PG64_SEGMENT_SHIFT), false);
+	}
+	visits = 0;
+	pg64_owner_each(note);
+	CHECK_EQ(visits, 0);
+}
+
 int main(void)
 {
+	walk();
 	one_segment(1);
 	one_segment(63);
 	one_segment(64);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine in a forked child: what other threads had, of which none is there any more.
+ *
+ * Part of engine_pinned.c; not for anybody else. Called by the fork handlers, before and after.
+ *
+ * mimalloc 2.0.9 is lock-free, but for two waits on other threads: for readers of the abandoned
+ * list, and for a delayed free that is under way. Both are brought to rest.
+ *
+ * It knows a thread by the address of its thread control block, and a segment by the thread that
+ * owns it. glibc gives the stacks of the threads that are gone to new threads of the child, and
+ * with a stack goes that address. Such a thread must not take for its own what the other one had,
+ * perhaps in the middle of a change: freeing a block there follows pointers that are not set (the
+ * heap of a page that was just being abandoned). So those segments get an owner that no thread is:
+ * blocks of them are handed back from outside, to where nobody collects them. The heaps of
+ * the threads that are gone are lost to the child, as they are with any allocator.
+ *
+ * A child made without handlers (_Fork, clone) gets none of this: glibc gives it no stacks either.
+ */
+#ifndef PG64_HEAP_FORKED_H
+#define PG64_HEAP_FORKED_H
+
+#include <sys/single_threaded.h>
+
+/* No thread's identity, which is an address. Nor 0, which says that a segment is to be had. */
+#define THREAD_GONE ((mi_threadid_t)1)
+
+static bool had_threads; /* other than the one that forks */
+
+void pg64_heap_before_fork(void)
+{
+	had_threads = !__libc_single_threaded;
+}
+
+void pg64_heap_after_fork_parent(void)
+{
+}
+
+/* Another thread may have been copied in the middle of handing a block to this one. */
+static bool end_delayed_freeing(
+	mi_heap_t *heap, mi_page_queue_t *queue, mi_page_t *page, void *arg1, void *arg2)
+{
+	(void)heap;
+	(void)queue;
+	(void)arg1;
+	(void)arg2;
+	mi_thread_free_t old = mi_atomic_load_relaxed(&page->xthread_free);
+	if (mi_tf_delayed(old) == MI_DELAYED_FREEING)
+		mi_atomic_store_release(
+			&page->xthread_free, mi_tf_set_delayed(old, MI_USE_DELAYED_FREE));
+	return true;
+}
+
+static void disown(void *start)
+{
+	mi_segment_t *segment = start;
+	mi_threadid_t owner = mi_atomic_load_relaxed(&segment->thread_id);
+
+	/* Written to only if need be: that copies a page. */
+	if (owner != 0 && owner != THREAD_GONE && owner != _mi_thread_id())
+		mi_atomic_store_release(&segment->thread_id, THREAD_GONE);
+}
+
+void pg64_heap_after_fork_child(void)
+{
+	mi_heap_t *heap = mi_get_default_heap();
+
+	if (!had_threads)
+		return;
+	mi_atomic_store_release(&abandoned_readers, (size_t)0);
+	pg64_owner_each(disown);
+	if (!mi_heap_is_initialized(heap))
+		return;
+	for (mi_heap_t *h = heap->tld->heaps; h; h = h->next)
+		mi_heap_visit_pages(h, &end_delayed_freeing, NULL, NULL);
+}
+
+#endif /* PG64_HEAP_FORKED_H */
