@@ -214,7 +214,12 @@ static mi_page_t *page_alloc(mi_heap_t *heap, size_t block_size, size_t page_ali
 /* Start-up is called by pg64's composition root, not by a constructor of its own. */
 #define constructor unused
 #define atexit(function) ((void)(function))
+/* Nor does it end a heap that is not the thread's: see heap/forked.h. */
+static void end_own_heap(void *heap);
+#define pthread_key_create(key, destructor)                                                        \
+	((void)(destructor), (pthread_key_create)(key, end_own_heap))
 #include <init.c>
+#undef pthread_key_create
 #undef atexit
 #undef constructor
 #include <options.c>
@@ -519,7 +524,7 @@ struct pg64_heap *pg64_heap_new(void)
 	return (struct pg64_heap *)(void *)heap;
 }
 
-/* Threads have the address in common with a thread that a fork left behind: see disown(). */
+/* A thread can have its identity in common with one that a fork left behind: see heap/forked.h. */
 bool pg64_heap_is_mine(const struct pg64_heap *heap)
 {
 	const mi_heap_t *h = (const mi_heap_t *)(const void *)heap;

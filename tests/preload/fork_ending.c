@@ -6,6 +6,7 @@
  * may know a thread.
  *
  * usage: fork_ending ROUNDS   ("met N": forks that found the thread there)
+ *        fork_ending key      (the thread is in a destructor that comes before the allocator's)
  */
 #include <malloc.h>
 #include <pthread.h>
@@ -172,11 +173,87 @@ static bool fork_meets(long after_ns)
 	return met;
 }
 
+/* Before any library starts, and with it the allocator. */
+static pthread_key_t first_key;
+static atomic_int holding, go;
+
+static void hold(void *arg)
+{
+	(void)arg;
+	if (pthread_equal(pthread_self(), first_identity) && !go) {
+		holding = 1;
+		wait_for(&go);
+	}
+}
+
+static void make_first_key(void)
+{
+	CHECK(pthread_key_create(&first_key, hold) == 0);
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const early)(void) = make_first_key;
+
+static void *hold_blocks(void *arg)
+{
+	for (int i = 0; i < BLOCKS; i++)
+		fill(i);
+	for (int i = 0; i < BLOCKS; i += 2)
+		free(blocks[i]);
+	CHECK(pthread_setspecific(first_key, &first_key) == 0);
+	return arg;
+}
+
+/* It allocates nothing, and may have begun with the values of the one that is gone. */
+static void *set_key(void *arg)
+{
+	CHECK(pthread_equal(pthread_self(), first_identity));
+	CHECK(pthread_setspecific(first_key, &first_key) == 0);
+	return arg;
+}
+
+static void not_taken(const unsigned char *block)
+{
+	for (int i = 0; i < BLOCKS; i++)
+		CHECK(block != blocks[i]);
+}
+
+/* In the child: what the thread had that is gone is nobody's. */
+static void end_as_namesake(void)
+{
+	pthread_t id;
+
+	go = 1;
+	CHECK(pthread_create(&id, NULL, set_key, NULL) == 0);
+	CHECK(pthread_join(id, NULL) == 0);
+	for (int i = 0; i < 4 * BLOCKS; i++)
+		not_taken(malloc(SIZE));
+	exit(0);
+}
+
+static void fork_in_destructor(void)
+{
+	int status = -1;
+
+	CHECK(pthread_create(&first_identity, NULL, hold_blocks, NULL) == 0);
+	wait_for(&holding);
+	pid_t pid = fork();
+	if (pid == 0)
+		end_as_namesake();
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+	go = 1;
+	CHECK(pthread_join(first_identity, NULL) == 0);
+	puts("held");
+}
+
 int main(int argc, char **argv)
 {
 	int rounds = argc > 1 ? atoi(argv[1]) : 20, met = 0;
 	struct sigaction action = {.sa_handler = nap, .sa_flags = SA_RESTART};
 
+	if (argc > 1 && strcmp(argv[1], "key") == 0) {
+		fork_in_destructor();
+		return 0;
+	}
 	free(malloc(1));
 	CHECK(pthread_key_create(&last_key, end) == 0);
 	CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
