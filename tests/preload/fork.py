@@ -34,12 +34,11 @@ def thread_at_its_end():
     """The fork finds a thread in the middle of giving up its heap; a new thread of the child has
     its stack, and frees what it left."""
     needs_pinned_engine()
-    rounds = 8
-    run(program("fork_ending"), str(rounds), preload=False).good()
+    wanted, forks = "4", "300"  # half of 8 on an idle machine, any part on a busy one
+    run(program("fork_ending"), wanted, "8", preload=False).good()
     for options in BACKENDS[1:]:
-        said = run(program("fork_ending"), str(rounds), purge_delay_ms=1, **options).good()
-        met = int(said.out.split()[1])
-        check(met >= rounds / 2, f"{options}: {met} of {rounds} forks met the thread there")
+        said = run(program("fork_ending"), wanted, forks, purge_delay_ms=1, **options).good()
+        check(said.out == f"met {wanted}\n", f"{options}: {forks} forks {said.out}")
 
 
 @case

@@ -5,7 +5,7 @@
  * gives it the same stack, and so the same address of its control block, by which an allocator
  * may know a thread.
  *
- * usage: fork_ending ROUNDS   ("met N": forks that found the thread there)
+ * usage: fork_ending MET FORKS  (until MET forks found the thread there, or FORKS were made)
  *        fork_ending key      (the thread is in a destructor that comes before the allocator's)
  */
 #include <malloc.h>
@@ -247,7 +247,7 @@ static void fork_in_destructor(void)
 
 int main(int argc, char **argv)
 {
-	int rounds = argc > 1 ? atoi(argv[1]) : 20, met = 0;
+	int wanted = argc > 1 ? atoi(argv[1]) : 20, forks = argc > 2 ? atoi(argv[2]) : 20, met = 0;
 	struct sigaction action = {.sa_handler = nap, .sa_flags = SA_RESTART};
 
 	if (argc > 1 && strcmp(argv[1], "key") == 0) {
@@ -258,8 +258,8 @@ int main(int argc, char **argv)
 	CHECK(pthread_key_create(&last_key, end) == 0);
 	CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
 	long took = measure();
-	for (int i = 0; i < rounds; i++)
-		met += fork_meets(took * i / rounds);
+	for (int i = 0; i < forks && met < wanted; i++)
+		met += fork_meets(took * (i % 8) / 8);
 	printf("met %d\n", met);
 	return 0;
 }
