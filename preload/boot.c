@@ -133,8 +133,7 @@ static void after_fork_child(void)
 	pg64_lock_new_process();
 	pg64_arena_after_fork(true);
 	pg64_regions_after_fork();
-	if (pg64_process.malloc_mode == PG64_SERVE)
-		pg64_heap_after_fork_child();
+	pg64_heap_after_fork_child();
 	pg64_count(PG64_C_forks);
 	pg64_stats_after_fork();
 }

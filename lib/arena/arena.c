@@ -47,7 +47,7 @@ void pg64_arena_init(const struct pg64_config *config)
 	if (limit / 8 < st->arena_bytes)
 		st->arena_bytes = pg64_align_up(limit / 8, PG64_SEGMENT);
 	if (pg64_sys_rlimit(RLIMIT_DATA) != UINT64_MAX)
-		st->exact = true;
+		__atomic_store_n(&st->exact, true, __ATOMIC_RELAXED);
 }
 
 /*
@@ -291,6 +291,11 @@ void pg64_span_free(void *span, size_t len)
 		pg64_arena_release(a);
 	}
 	pg64_unlock(&st->lock);
+}
+
+bool pg64_arena_is_exact(void)
+{
+	return __atomic_load_n(&pg64_arenas.exact, __ATOMIC_RELAXED);
 }
 
 void pg64_arena_totals(

@@ -79,6 +79,12 @@ static inline bool pg64_promote_due(void)
  */
 void pg64_promote_step(void);
 
+/**
+ * Is exactly what is in use accessible, because a limit counts what is? Then nothing is to be kept
+ * in reserve. May become true at any time, never false again.
+ */
+bool pg64_arena_is_exact(void);
+
 /** Sums over all arenas, bytes. */
 void pg64_arena_totals(
 	uint64_t *reserved, uint64_t *committed, uint64_t *advised, uint64_t *collapsed);

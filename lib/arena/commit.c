@@ -79,7 +79,7 @@ int pg64_arena_grow(struct arena *a, size_t end)
 	if (ret < 0)
 		return ret;
 	if (a->frontier && is_populated(a->start + target - pg64_page_bytes()))
-		pg64_arenas.exact = true;
+		__atomic_store_n(&pg64_arenas.exact, true, __ATOMIC_RELAXED);
 	set_frontier(a, target);
 	return 0;
 }
@@ -104,7 +104,7 @@ static int make_accessible(struct arena *a, size_t first, size_t count)
 		return -ENOMEM;
 	}
 	/* A limit counts what is accessible (overcommit_memory=2, say): be exact from now on. */
-	st->exact = true;
+	__atomic_store_n(&st->exact, true, __ATOMIC_RELAXED);
 	if (end > a->frontier)
 		set_frontier(a, end);
 	return 0;

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "arena/arena.h"
@@ -26,6 +27,8 @@
 #include "base/base.h"
 #include "base/counters.h"
 #include "base/fmt.h"
+#include "base/lock.h"
+#include "base/sys.h"
 #include "heap/heap.h"
 
 const bool pg64_heap_maps_itself = false;
@@ -106,11 +109,7 @@ static void segment_dead(const void *segment)
 
 #define MI_SHARED_LIB 1 /* no collection at exit */
 #define MI_NO_GETENV 1 /* no MIMALLOC_* variable reaches it */
-/*
- * No cache of free segments: it gives their memory back only when other segments come and go, so a
- * process that ended its threads and went idle would keep all of it.
- */
-#define MI_CACHE_DISABLE 1
+#define MI_CACHE_DISABLE 1 /* of free segments: heap/kept.h is in its place */
 #include <mimalloc.h>
 #include <mimalloc-internal.h>
 
@@ -146,8 +145,21 @@ static void segment_dead(const void *segment)
 #define _mi_segment_map_freed_at segment_dead
 #define _mi_page_reclaim page_reclaim
 static void page_reclaim(mi_heap_t *heap, mi_page_t *page);
+#define _mi_segment_cache_pop kept_pop
+static void *kept_pop(size_t size, mi_commit_mask_t *committed, mi_commit_mask_t *decommit,
+	bool *large, bool *is_pinned, bool *is_zero, mi_arena_id_t arena, size_t *memid,
+	mi_os_tld_t *tld);
+#define _mi_segment_cache_push kept_push
+static bool kept_push(void *start, size_t size, size_t memid, const mi_commit_mask_t *committed,
+	const mi_commit_mask_t *decommit, bool is_large, bool is_pinned, mi_os_tld_t *tld);
+#define mi_option_is_enabled kept_option
+static bool kept_option(mi_option_t option);
 #include <segment.c>
+#undef mi_option_is_enabled
+#undef _mi_segment_cache_push
+#undef _mi_segment_cache_pop
 #undef _mi_page_reclaim
+#include "heap/kept.h"
 #define _mi_malloc_generic generic_malloc
 #define _mi_segment_page_alloc page_alloc
 static mi_page_t *page_alloc(mi_heap_t *heap, size_t block_size, size_t page_alignment,
@@ -189,12 +201,14 @@ static mi_page_t *page_alloc(mi_heap_t *heap, size_t block_size, size_t page_ali
 	mi_segments_tld_t *tld, mi_os_tld_t *os_tld)
 {
 	pg64_span_fresh = (struct pg64_span_fresh){0};
+	kept_fits = block_size <= MI_LARGE_OBJ_SIZE_MAX && page_alignment == 0;
 	mi_page_t *page = heap->no_reclaim ? page_alloc_apart(heap->tld->heap_backing, block_size,
 						     page_alignment, tld, os_tld)
 					   : _mi_segment_page_alloc(
 						     heap, block_size, page_alignment, tld, os_tld);
 	size_t len;
 
+	kept_page_taken();
 	if (!page || page_alignment > 0 || !pg64_span_fresh.start)
 		return page;
 	const char *start = (const char *)_mi_page_start(_mi_page_segment(page), page, &len);
@@ -204,7 +218,9 @@ static mi_page_t *page_alloc(mi_heap_t *heap, size_t block_size, size_t page_ali
 
 #include "heap/recent.h"
 #define _mi_segment_page_free page_free
+#define _mi_segment_cache_collect kept_collect
 #include <heap.c>
+#undef _mi_segment_cache_collect
 #undef _mi_segment_page_free
 #define _mi_page_unfull page_unfull
 #include <alloc.c>
@@ -266,6 +282,8 @@ static PG64_COLD void *try_again(mi_heap_t *heap, size_t size, bool zero, size_t
 {
 	/* What is kept may be another heap's, which mimalloc has not collected. */
 	bool released = recent_release();
+
+	released |= kept_release(true);
 	if (size >= PTRDIFF_MAX || (!flush_purges() && !released))
 		return NULL;
 	return generic_malloc(heap, size, zero, huge_align);
@@ -279,6 +297,7 @@ void *_mi_malloc_generic(mi_heap_t *heap, size_t size, bool zero, size_t huge_al
 {
 	if (pg64_promote_due())
 		pg64_promote_step();
+	kept_step();
 	if (size > MI_SMALL_SIZE_MAX && huge_align == 0) {
 		void *recent = recent_take(heap, size, zero);
 		if (pg64_likely(recent))
@@ -316,6 +335,7 @@ void pg64_heap_init(const struct pg64_config *config)
 	set_option(mi_option_eager_commit_delay, 0);
 	set_option(mi_option_decommit_delay, (long)config->purge_delay_ms);
 	recent_init(config->purge_delay_ms);
+	kept_init(config->purge_delay_ms);
 	set_option(mi_option_use_numa_nodes, 1);
 	mi_register_error(on_error, NULL);
 }
@@ -503,6 +523,7 @@ bool pg64_heap_trim(void)
 
 	recent_release(); /* it may be of a private heap */
 	mi_collect(true);
+	kept_release(true); /* a thread without a heap comes here, too */
 	if (mi_heap_is_initialized(heap))
 		purge_free_spans(&heap->tld->segments);
 	return pg64_counted(PG64_C_heap_purged_bytes) != before;

@@ -35,10 +35,12 @@ static bool had_threads; /* now or ever: glibc 2.36 never takes it back */
 void pg64_heap_before_fork(void)
 {
 	had_threads = !__libc_single_threaded;
+	kept_before_fork();
 }
 
 void pg64_heap_after_fork_parent(void)
 {
+	kept_after_fork(false);
 }
 
 /* Another thread may have been copied in the middle of handing a block to this page's owner. */
@@ -76,6 +78,7 @@ static void keep_or_disown(void *start)
 
 void pg64_heap_after_fork_child(void)
 {
+	kept_after_fork(true);
 	if (!had_threads)
 		return;
 	mi_atomic_store_release(&abandoned_readers, (size_t)0);
@@ -84,8 +87,10 @@ void pg64_heap_after_fork_child(void)
 
 static void end_own_heap(void *heap)
 {
-	if (heap == mi_get_default_heap())
-		mi_pthread_done(heap);
+	if (heap != mi_get_default_heap())
+		return;
+	kept_thread_ends();
+	mi_pthread_done(heap);
 }
 
 #endif /* PG64_HEAP_FORKED_H */

@@ -4,9 +4,10 @@
  * byte, verify them, and print what it cost as "name value" lines: minor faults, resident memory,
  * VMAs, memory in PMD-size pages.
  *
- * usage: heapload BLOCK TOTAL THREADS [free|timed|wait]
+ * usage: heapload BLOCK TOTAL THREADS [free|idle|timed|wait]
  * With `free` all blocks are freed before the figures of resident memory are taken a second time.
- * With `idle` each thread frees its blocks before it ends, and nothing more is done.
+ * With `idle` each thread frees its blocks before it ends, and nothing more is done. None ends
+ * before all have begun: threads that come after others have ended may get what those had.
  * With `timed` the coverage, which takes time to measure, is left out.
  * With `wait` mappings are printed again when standard input has ended: things happen to memory.
  * With libpg64.so in the process its exact coverage is printed too, where privilege allows.
@@ -33,6 +34,8 @@ struct work {
 	void **blocks;
 };
 
+static pthread_barrier_t begun;
+
 static void drop(struct work *w)
 {
 	for (size_t j = 0; j < w->count; j++)
@@ -45,6 +48,8 @@ static void *fill(void *arg)
 	struct work *w = arg;
 
 	w->blocks = malloc(w->count * sizeof(*w->blocks));
+	if (w->drop)
+		pthread_barrier_wait(&begun);
 	for (size_t i = 0; i < w->count; i++) {
 		w->blocks[i] = malloc(w->block);
 		if (!w->blocks[i])
@@ -123,7 +128,7 @@ static void print_coverage(void)
 int main(int argc, char **argv)
 {
 	if (argc < 4) {
-		fprintf(stderr, "usage: heapload BLOCK TOTAL THREADS [free|timed|wait]\n");
+		fprintf(stderr, "usage: heapload BLOCK TOTAL THREADS [free|idle|timed|wait]\n");
 		return 2;
 	}
 	size_t block = strtoull(argv[1], NULL, 0), total = strtoull(argv[2], NULL, 0);
@@ -131,6 +136,7 @@ int main(int argc, char **argv)
 	struct work *w = calloc((size_t)threads, sizeof(*w));
 	struct rusage usage;
 
+	pthread_barrier_init(&begun, NULL, (unsigned int)threads);
 	for (int i = 0; i < threads; i++) {
 		w[i] = (struct work){.block = block,
 			.count = total / block / (size_t)threads,
