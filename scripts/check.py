@@ -218,9 +218,9 @@ class Check:
         self.test("kernel", self.kernel_build(), "--suite", "kernel", timeout=14400)
 
     def kernel_debug(self):
-        """the same under lockdep and KASAN: selftest, stress; each patch with W=1"""
+        """the same under lockdep and KASAN: selftest, stress; each patch: W=1, and it boots"""
         self.test("kernel_debug", self.kernel_build(), "--suite", "kernel-debug",
-                  timeout=14400)
+                  timeout=28800)
 
     def clang(self):
         """clang: build, unit tests, most of suite preload"""
