@@ -284,6 +284,7 @@ static PG64_COLD void *try_again(mi_heap_t *heap, size_t size, bool zero, size_t
 	bool released = recent_release();
 
 	released |= kept_release(true);
+	kept_end_loan(true);
 	if (size >= PTRDIFF_MAX || (!flush_purges() && !released))
 		return NULL;
 	return generic_malloc(heap, size, zero, huge_align);
@@ -524,6 +525,7 @@ bool pg64_heap_trim(void)
 	recent_release(); /* it may be of a private heap */
 	mi_collect(true);
 	kept_release(true); /* a thread without a heap comes here, too */
+	kept_end_loan(true);
 	if (mi_heap_is_initialized(heap))
 		purge_free_spans(&heap->tld->segments);
 	return pg64_counted(PG64_C_heap_purged_bytes) != before;

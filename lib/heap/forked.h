@@ -91,6 +91,7 @@ static void end_own_heap(void *heap)
 		return;
 	kept_thread_ends();
 	mi_pthread_done(heap);
+	kept_thread_ended();
 }
 
 #endif /* PG64_HEAP_FORKED_H */

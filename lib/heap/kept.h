@@ -8,15 +8,16 @@
  * may happen any more in a process that has gone idle. But in a program whose threads come and go
  * each new thread then has all of its memory faulted in and cleared anew. mimalloc has a cache for
  * that (src/segment-cache.c), without a bound for what is in it, and full whether or not threads
- * come. Here free segments are kept, with what is in them, where it was seen to be of use:
- *  - The room for it is zero at first. When a new thread has its first segment mapped, less than
- *    the delay after one went back for want of room, that one would have been of use, and the
- *    room grows by it, up to KEPT_BYTES. It is zero again when no thread took what is kept for as
- *    long as the delay.
- *  - What is kept goes back after KEPT_DELAYS purge delays, and takes its room with it. By mimalloc
- *    2.0.9's defaults a free segment stays (500 ms) 20 times as long as a free slice (25 ms). The
- *    clock is looked at when a thread ends or frees a segment, and now and then when one allocates.
- *    A process that goes idle as a whole holds what is kept.
+ * come. Here free segments are kept, with what is in them, where it was seen to be of use. All
+ * times are KEPT_DELAYS purge delays: by mimalloc 2.0.9's defaults a free segment stays (500 ms) 20
+ * times as long as a free slice (25 ms).
+ *  - The room for it is zero at first. When a new thread has its first segment mapped, and not long
+ *    before one went back for want of room, that one would have been of use, and the room grows by
+ *    what such a segment had, up to KEPT_BYTES. It is zero again when no thread took what is kept
+ *    for so long.
+ *  - What is kept goes back after that time, and takes its room with it. The clock is looked at
+ *    when a thread ends or frees a segment, and now and then when one allocates. A process that
+ *    goes idle as a whole holds what is kept.
  *  - malloc_trim() and a failed allocation give everything back, and the room is zero again.
  *  - There is no room with a purge delay of zero, nor where a limit counts what is accessible, nor
  *    where RLIMIT_AS is set at the start: what is kept holds address space, too.
@@ -25,14 +26,15 @@
  * thread then. mimalloc purges such after the purge delay, but each page that comes into use puts
  * that off, and after the last one nothing ends it. So the thread purges what it never came to use
  * of it: when it allocates after the time that a segment is kept, takes another, or ends and leaves
- * the segment to others. Until then that is lent, and what is kept and what is lent have the room
+ * a segment to others. Until then that is lent, and what is kept and what is lent have the room
  * together: threads that take a segment and go idle hold no more than it.
  *
  * Bytes are those that the engine has committed. Parts of a PMD-size page that could not be given
  * back alone (see arena/stretch.c) may be resident beyond them.
  *
  * Errors: none. Thread safety: all functions; the lock is held for bookkeeping only. A child made
- * without fork handlers may find it held: each change of a slot is done by one store.
+ * without fork handlers may find it held: each change of a slot is done by one store. What was lent
+ * to threads that such a child does not have counts on there, so that it keeps less.
  */
 #ifndef PG64_HEAP_KEPT_H
 #define PG64_HEAP_KEPT_H
@@ -172,6 +174,8 @@ static PG64_COLD void kept_see_use(void)
 	mi_commit_mask_t now;
 
 	mi_commit_mask_create_intersect(&kept_unused, &kept_rest->decommit_mask, &now);
+	if (memcmp(&now, &kept_unused, sizeof(now)) == 0)
+		return;
 	size_t less = kept_mask_size(&kept_unused) - kept_mask_size(&now);
 
 	kept_unused = now;
@@ -215,10 +219,15 @@ static inline void kept_step(void)
 		kept_look();
 }
 
-/* A thread ends its heap: it frees each segment or leaves it to others, so that no loan stays. */
 static void kept_thread_ends(void)
 {
 	__atomic_store_n(&kept.threads_end, true, __ATOMIC_RELAXED);
+}
+
+/* As a rule it has freed each segment or left it to others; the main thread's heap stays. */
+static void kept_thread_ended(void)
+{
+	kept_end_loan(true);
 }
 
 /*
@@ -298,6 +307,8 @@ static void kept_learn(void)
 	mi_msecs_t now = _mi_clock_now();
 
 	pg64_lock(&kept.lock);
+	if (now >= kept.room_end)
+		kept.room = 0;
 	if (kept.missed > 0 && now < kept.missed_end) {
 		size_t one = kept.missed_bytes / kept.missed;
 
@@ -365,9 +376,11 @@ static void *kept_pop(size_t size, mi_commit_mask_t *committed, mi_commit_mask_t
 	(void)tld;
 	if (!kept_fits || size != MI_SEGMENT_SIZE)
 		return NULL;
-	/* For want of memory its first page was not to be had. */
-	if (kept_taken)
+	/* For want of memory its first page was not to be had. Another would be no better. */
+	if (kept_taken) {
 		kept_settle();
+		return NULL;
+	}
 	if (kept_any())
 		entry = kept_take();
 	if (!entry.start) {
@@ -404,7 +417,7 @@ static void kept_before_fork(void)
 static void kept_after_fork(bool child)
 {
 	if (child)
-		kept.lent = kept_rest ? kept_mask_size(&kept_unused) : 0;
+		kept.lent = kept_rest || kept_taken ? kept_mask_size(&kept_unused) : 0;
 	pg64_unlock_after_fork(&kept.lock);
 }
 

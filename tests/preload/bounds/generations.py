@@ -39,12 +39,13 @@ def memory_is_used_again():
 
 @case
 def nothing_is_kept():
-    """With no delay; where a limit counts what is accessible; in a first generation, after which
-    none may come."""
+    """With no delay; where a limit counts what is accessible, or address space; in a first
+    generation, after which none may come."""
     said = []
     for name, ran in {
             "no delay": generations(stats=True, delay=0),
             "RLIMIT_DATA": generations(stats=True, first=["prlimit", f"--data={8192 * MIB}"]),
+            "RLIMIT_AS": generations(stats=True, first=["prlimit", f"--as={65536 * MIB}"]),
             "one generation": generations(stats=True, count=1)}.items():
         kept, reused = stats(ran)
         check(kept == 0 and reused == 0, f"{name}: {kept} kept, {reused} reused")
@@ -146,9 +147,11 @@ def goes_back_for_want_of_room():
 
 @case
 def children_have_threads():
-    """Of forks while threads come and go."""
-    values = generations("fork", count=4).values()
-    check(values["child"] == 0, f"{values}")
+    """Of forks while threads come and go, and segments are kept."""
+    ran = generations("fork", count=4, stats=True)
+    check(ran.values()["child"] == 0, f"{ran.values()}")
+    check(all(write["counters"]["heap_segments_reused"] > THREADS for write in ran.stats),
+          "nothing was used again")
 
 
 if __name__ == "__main__":
