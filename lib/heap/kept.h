@@ -56,6 +56,7 @@ static struct {
 	struct kept slots[KEPT_SEGMENTS];
 	size_t count; /* slots in use; read without the lock, too */
 	size_t lent; /* bytes; atomic */
+	size_t pending; /* slots in use, and threads to which something is lent; atomic */
 	size_t room; /* bytes, until ... */
 	mi_msecs_t room_end;
 	size_t missed, missed_bytes; /* segments that went back for want of room, until ... */
@@ -116,12 +117,18 @@ static struct kept *kept_find(bool last)
 	return found;
 }
 
+static void kept_pend(size_t change)
+{
+	__atomic_fetch_add(&kept.pending, change, __ATOMIC_RELAXED);
+}
+
 /* Take what is in a slot out. Lock held. */
 static struct kept kept_empty(struct kept *slot)
 {
 	struct kept entry = *slot;
 
 	__atomic_store_n(&slot->start, NULL, __ATOMIC_RELEASE);
+	kept_pend((size_t)-1);
 	kept_recount();
 	return entry;
 }
@@ -201,6 +208,7 @@ static void kept_end_loan(bool purge)
 	}
 	__atomic_fetch_sub(&kept.lent, kept_mask_size(&kept_unused), __ATOMIC_RELAXED);
 	kept_rest = NULL;
+	kept_pend((size_t)-1);
 }
 
 static PG64_COLD void kept_look(void)
@@ -215,7 +223,7 @@ static inline void kept_step(void)
 {
 	static __thread uint8_t calls;
 
-	if (pg64_unlikely(kept_any() || kept_rest) && calls++ % 64 == 0)
+	if (pg64_unlikely(__atomic_load_n(&kept.pending, __ATOMIC_RELAXED)) && calls++ % 64 == 0)
 		kept_look();
 }
 
@@ -270,6 +278,7 @@ static void kept_put(const struct kept *entry)
 	slot->end = entry->end;
 	slot->committed = entry->committed;
 	__atomic_store_n(&slot->start, entry->start, __ATOMIC_RELEASE);
+	kept_pend(1);
 	kept_recount();
 }
 
@@ -349,6 +358,7 @@ static PG64_COLD void kept_settle(void)
 			mi_segment_perhaps_decommit(segment, mi_slice_start(slice),
 				slice->slice_count * MI_SEGMENT_SLICE_SIZE, &_mi_stats_main);
 	kept_rest = segment;
+	kept_pend(1);
 	kept_rest_end = _mi_clock_now() + kept.delay;
 	kept_see_use();
 }
@@ -416,8 +426,10 @@ static void kept_before_fork(void)
 
 static void kept_after_fork(bool child)
 {
-	if (child)
+	if (child) {
 		kept.lent = kept_rest || kept_taken ? kept_mask_size(&kept_unused) : 0;
+		kept.pending = kept.count + (kept_rest != NULL);
+	}
 	pg64_unlock_after_fork(&kept.lock);
 }
 
