@@ -240,10 +240,17 @@ check_series() {
 	done
 }
 
+# Whether the patches bring the configuration symbol: the first ones of the series do not.
+brings_option() {
+	local files
+	mapfile -t files < <(patches)
+	[ ${#files[@]} != 0 ] && grep -qsx '+config PAGESIZE_64K' "${files[@]}"
+}
+
 # All fragments as one, the last word on a symbol winning, as "SYMBOL=value FRAGMENT" lines.
 merged_fragments() {
 	local files=("$here/config/common.config" "$here/config/$arch.config") file
-	[ "$kind" = stock ] || files+=("$here/config/pagesize.config")
+	! brings_option || files+=("$here/config/pagesize.config")
 	[ "$debug" = 0 ] || files+=("$here/config/debug.config")
 	files+=(${extra_configs[@]+"${extra_configs[@]}"})
 	for file in "${files[@]}"; do
