@@ -154,7 +154,7 @@ class Run:
         sample = {"workload": workload.name, "variant": variant.name, "round": number,
                   "at_s": round(at, 1)}
         self.settings.apply(variant)
-        pages.prime(min(workload.memory_bytes, pages.available_bytes() // 2))
+        pages.prime(min(workload.memory_bytes, pages.available_bytes() // 2), variant.collapses)
         try:
             results = workload.sample(place, variant)
             check_sample(workload, results)

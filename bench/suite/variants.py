@@ -53,6 +53,11 @@ class Variant:
         library = self.library()
         return {**({"LD_PRELOAD": library} if library else {}), **self.env}
 
+    @property
+    def collapses(self):
+        """Whether its memory is 2 MiB pages by MADV_COLLAPSE, whatever the knobs are."""
+        return self.env.get("PG64_BACKEND") == "collapse"
+
     def knobs(self):
         """All knobs of this variant: every size that SETTINGS does not name is off."""
         off = {name: "never" for name in knobs.state() if name.endswith("enabled")}

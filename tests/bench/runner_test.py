@@ -23,6 +23,7 @@ sys.dont_write_bytecode = True
 
 import knobs  # noqa: E402
 import machine  # noqa: E402
+import pages  # noqa: E402
 import runner  # noqa: E402
 import variants  # noqa: E402
 from place import Place  # noqa: E402
@@ -294,6 +295,17 @@ class Machine(unittest.TestCase):
         # Orders of magnitude: wide enough for any machine, too narrow for a wrong unit or count.
         self.assertTrue(50 < found["fault_ns"] < 1_000_000, found)
         self.assertTrue(5 < found["system_call_ns"] < 100_000, found)
+
+    def test_memory_is_primed_in_the_pages_that_will_be_used(self):
+        def collapsed():
+            with open("/proc/vmstat", encoding="ascii") as file:
+                return int(dict(line.split() for line in file).get("thp_collapse_alloc", -1))
+        before = collapsed()
+        if before < 0:
+            self.skipTest("the kernel has no THP")
+        pages.prime(64 << 20, variants.ALL["pg64-collapse"].collapses)
+        self.assertGreaterEqual(collapsed() - before, 24)
+        self.assertFalse(variants.ALL["pg64"].collapses or variants.ALL["glibc"].collapses)
 
     def test_who_clears_accessed_bits(self):
         with tempfile.TemporaryDirectory() as root:
