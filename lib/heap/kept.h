@@ -72,10 +72,12 @@ static __thread mi_segment_t *kept_taken;
 /* This thread has taken a segment before, kept or not. */
 static __thread bool kept_begun;
 
-/* A segment of which a part is lent to this thread. NULL: none. */
+/*
+ * A segment of which a part is lent to this thread (NULL: none): what the thread never came to use
+ * of it, and until when.
+ */
 static __thread mi_segment_t *kept_rest;
-static __thread mi_commit_mask_t
-	kept_unused; /* what it never came to use: this is lent, until ... */
+static __thread mi_commit_mask_t kept_unused;
 static __thread mi_msecs_t kept_rest_end;
 
 /* Set the purge delay in milliseconds, before the first allocation. */
