@@ -4,8 +4,9 @@
  * over 9p with a layer of tmpfs above, runs one command in it, and turns the machine off.
  *
  * /spec of the initramfs says what to run: argv and env (strings that end in NUL), and cwd. What
- * the command writes goes out through the virtio ports pg64.out and pg64.err, its status through
- * pg64.status; all that this program has to say goes to the console, through /dev/kmsg.
+ * the command writes goes out through the virtio ports pg64.out and pg64.err; a line when it begins
+ * and one with its status, through pg64.status; all that this program has to say goes to the
+ * console, through /dev/kmsg.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -343,6 +344,7 @@ int main(void)
 	fchmod(out[1], 0666); /* so that any user may open /dev/stdout */
 	fchmod(err[1], 0666);
 	say("%s", argv[0]);
+	write_all(status_port, "begun\n", strlen("begun\n"));
 	command = fork();
 	if (command < 0)
 		die("fork");

@@ -2,6 +2,8 @@
 """kernel-patch/boot on the stock kernel: output and exit status pass, trouble does not."""
 import hashlib
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -218,6 +220,86 @@ def no_status():
     shell("echo o >/proc/sysrq-trigger; sleep 100", timeout=60).expect(DIED, "without a status")
 
 
+class Emulator:
+    """A folder for PATH with a qemu-system-x86_64 that does as told, once a start."""
+
+    def __init__(self, *deeds):
+        self.deeds = deeds  # lines of shell; after the last, and where one goes on, the real one
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="pg64-guest-")
+        starts, name = os.path.join(self.folder.name, "starts"), "qemu-system-x86_64"
+        cases = "".join(f"{i}) {deed} ;;\n" for i, deed in enumerate(self.deeds, 1))
+        path = os.path.join(self.folder.name, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\necho start >>{starts}\n"
+                       f"case $(wc -l <{starts}) in\n{cases}esac\n"
+                       f"exec {shutil.which(name)} \"$@\"\n")
+        os.chmod(path, 0o755)
+        self.env = {**os.environ, "PATH": f"{self.folder.name}:{os.environ['PATH']}"}
+        return self
+
+    def starts(self):
+        with open(os.path.join(self.folder.name, "starts"), encoding="utf-8") as file:
+            return len(file.readlines())
+
+    def __exit__(self, *_):
+        self.folder.cleanup()
+
+
+@case
+def emulator_that_crashes_is_started_again():
+    with Emulator("kill -SEGV $$", "kill -ABRT $$") as emulator:
+        ran = shell("echo out; exit 3", env=emulator.env)
+        ran.expect(3, r"(?s)ended by SIGSEGV before .*start 1 of 3.*SIGABRT .*start 2 of 3")
+        check(ran.out == "out\n" and emulator.starts() == 3, f"{ran.out!r} {emulator.starts()}")
+
+
+@case
+def emulator_that_always_crashes():
+    with Emulator(*["kill -SEGV $$"] * 4) as emulator:
+        shell("true", env=emulator.env).expect(DIED, "without a status")
+        check(emulator.starts() == 3, emulator.starts())
+
+
+@case
+def command_that_has_begun_is_not_run_again():
+    with Emulator() as emulator, tempfile.TemporaryDirectory(prefix="pg64-guest-") as folder:
+        log = os.path.join(folder, "log")
+        with subprocess.Popen([BOOT, "--image", image("stock"), "--log", log, "sh", "-c",
+                               "echo up; sleep 1000"], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, env=emulator.env) as child:
+            check(child.stdout.readline() == b"up\n", "no guest")
+            for pid in machines_with(log):
+                with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+                    if file.read().startswith("qemu"):
+                        os.kill(int(pid), signal.SIGSEGV)
+            said = child.communicate(timeout=60)[1].decode()
+        check(child.returncode == DIED and "without a status" in said, f"{child.returncode} {said}")
+        check(emulator.starts() == 1, emulator.starts())
+
+
+@case
+def trouble_before_a_crash_is_told():
+    """The kernel's word comes first: such a start is not tried again."""
+    deed = 'echo "kernel BUG at mm/memory.c" >"$(echo "$*" | grep -o \'path=[^ ]*\' | head -n 1 |' \
+           ' cut -c6-)"; kill -SEGV $$'
+    with Emulator(deed) as emulator:
+        shell("true", env=emulator.env).expect(TROUBLE, "kernel BUG at")
+        check(emulator.starts() == 1, emulator.starts())
+
+
+@case
+def silent_machine_is_started_again():
+    with Emulator("exec sleep 1000") as emulator:
+        ran = shell("exit 4", env=emulator.env, options=["--silence", "15"])
+        ran.expect(4, "said nothing for 15 s before the command began .start 1 of 3")
+    with Emulator(*["exec sleep 1000"] * 3) as emulator:
+        ran = shell("exit 4", env=emulator.env, options=["--silence", "1"])
+        ran.expect(DIED, "no kernel came up")
+        check(emulator.starts() == 3 and ran.took < 30, f"{emulator.starts()}, {ran.took:.0f} s")
+
+
 @case
 def no_kernel():
     Ran([BOOT, "--image", "/etc/passwd", "true"], 60).expect(DIED, "without a status")
@@ -227,7 +309,8 @@ def no_kernel():
 @case
 def wrong_usage():
     for words in ([], ["--memory", "2", "true"], ["--cpus", "9", "true"], ["--none", "true"],
-                  ["--timeout", "x", "true"], ["--timeout"], ["--user", "no-such-user", "true"]):
+                  ["--timeout", "x", "true"], ["--timeout"], ["--silence", "0", "true"],
+                  ["--user", "no-such-user", "true"]):
         Ran([BOOT, "--image", image("stock"), *words], 60).expect(2, "boot: ")
     ran = Ran([BOOT, "--help"], 60).expect()
     check("--timeout" in ran.out, ran.out)
