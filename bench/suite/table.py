@@ -57,7 +57,7 @@ def markdown(head, lines):
 def main(argv=None):
     parser = argparse.ArgumentParser(
         prog="bench/table", description="Print the ratios of one variant as a Markdown table; "
-        "below 1 is better. Bold: the 95 %% interval, which follows, excludes 1. In brackets: it "
+        "below 1 is better. Bold: the 95 % interval, which follows, excludes 1. In brackets: it "
         "does not.")
     parser.add_argument("result", nargs="+", help="result.json, or its folder")
     parser.add_argument("--variant", default="pg64")
