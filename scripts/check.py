@@ -22,6 +22,7 @@ KNOBS = os.path.join(ROOT, "tests", "lib", "knobs.py")
 PASSED = ("OK", "EXPECTEDFAIL")
 # The tests' own limits are for an idle machine; a busy or slow one is no failure, a hang still is.
 PATIENCE = 4
+ENDING_S = 60  # for a command that is to end, and ends its tests
 DROPPED = ("LD_PRELOAD", "PG64_", "MIMALLOC_", "MALLOC_", "GLIBC_TUNABLES", "CFLAGS", "CPPFLAGS",
            "CXXFLAGS", "LDFLAGS", "DESTDIR", "MESON", "ASAN_", "UBSAN_")
 NOT_UNDER_VALGRIND = {
@@ -53,13 +54,28 @@ def run(name, *words, env=None, cwd=ROOT, quiet=True, timeout=3000):
     with open(log, "ab") as file:
         file.write(f"$ {' '.join(words)}\n".encode())
         file.flush()
-        result = subprocess.run(words, cwd=cwd, env=environment(env), stdin=subprocess.DEVNULL,
-                                stdout=file, stderr=file, check=False, timeout=timeout)
-    if result.returncode and quiet:
+        status = status_of(words, timeout, cwd=cwd, env=environment(env),
+                           stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+    if status and quiet:
         with open(log, encoding="utf-8", errors="replace") as file:
             tail = "".join(file.readlines()[-40:])
-        raise StepError(f"`{' '.join(words)[:200]}` ended with {result.returncode}:\n{tail}")
-    return result.returncode
+        raise StepError(f"`{' '.join(words)[:200]}` ended with {status}:\n{tail}")
+    return status
+
+
+def status_of(words, timeout, **options):
+    """Run to the end. If we are to end before, or the time is up, the command is asked to end what
+    it has started itself, as meson does with tests: killed at once it would leave them running."""
+    with subprocess.Popen(words, **options) as child:
+        try:
+            return child.wait(timeout)
+        except BaseException:
+            child.terminate()
+            try:
+                child.wait(ENDING_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+            raise
 
 
 def read_text(path):
