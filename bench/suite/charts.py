@@ -110,6 +110,11 @@ def forest_scale(axis, sides=True):
            f'{"".join(parts)}</svg>'
 
 
+def dot_kind(estimate):
+    """"full": the interval excludes 1; "hollow": it holds 1; "bare": there is none."""
+    return {"same": "hollow", "none": "bare"}.get(estimate.verdict, "full")
+
+
 def forest_mark(axis, estimate, family):
     """One row's drawing: a line for the interval and a dot, hollow if the interval holds 1."""
     parts = [_grid(axis)]
@@ -119,9 +124,9 @@ def forest_mark(axis, estimate, family):
             parts.append(f'<line class="interval" x1="{percent(ends[0])}" '
                          f'x2="{percent(ends[1])}" y1="50%" y2="50%"/>')
         place = axis.share(estimate.ratio)
-        kind = {"same": "hollow", "none": "bare"}.get(estimate.verdict, "full")
         if 0 <= place <= 1:
-            parts.append(f'<circle class="dot {kind}" cx="{percent(place)}" cy="50%" r="4.5"/>')
+            parts.append(f'<circle class="dot {dot_kind(estimate)}" cx="{percent(place)}" '
+                         'cy="50%" r="4.5"/>')
         else:
             parts.append(f'<text class="off" x="{percent(min(max(place, 0.01), 0.99))}" y="70%" '
                          f'text-anchor="middle">{"◂" if place < 0 else "▸"}</text>')

@@ -98,7 +98,7 @@ def ratios(analysis, metric, title, path):
                 axis.plot([estimate.low, estimate.high], [y, y], color=tint, linewidth=1.5,
                           solid_capstyle="round", zorder=3)
             axis.plot([estimate.ratio], [y], marker="o", markersize=5 if ours else 3.6, color=tint,
-                      markerfacecolor=tint if estimate.verdict in ("better", "worse") else "white",
+                      markerfacecolor=tint if charts.dot_kind(estimate) == "full" else "white",
                       markeredgewidth=1.1, zorder=4)
     axis.set_ylim(bottom, -0.9)
     axis.yaxis.set_ticks([])

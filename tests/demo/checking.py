@@ -49,7 +49,7 @@ class Ends(unittest.TestCase):
             self.nothing_is_left(folder)
 
     def test_when_its_time_is_up(self):
-        with tempfile.TemporaryDirectory() as folder, self.started(folder, 2) as child:
+        with tempfile.TemporaryDirectory() as folder, self.started(folder, 5) as child:
             said = child.communicate(timeout=50)[1].decode()
             self.assertIn("TimeoutExpired", said)
             self.nothing_is_left(folder)

@@ -22,6 +22,7 @@ SERIES = os.environ.get("KERNEL_SERIES", PATCH)
 BUILD, BOOT = os.path.join(PATCH, "build"), os.path.join(PATCH, "boot")
 TIMED_OUT, TROUBLE, DIED = 124, 125, 126
 BUILD_S, BOOT_S = 3000, 300
+SILENCE_S = 120  # at most, by default: see kernel-patch/boot --help
 KINDS = {"patched": [], "stock": ["--stock"], "debug": ["--debug"],
          "stock-debug": ["--stock", "--debug"]}
 _images = {}
@@ -71,7 +72,7 @@ def boot(*words, kind="patched", options=(), timeout=BOOT_S, cwd=None, env=None)
     """Run a command in a guest. The guest's own time limits end it: two starts may be silent."""
     command = [BOOT, "--image", image(kind), "--timeout", str(timeout), *options, "--",
                *map(str, words)]
-    return Ran(command, timeout + 3 * 120, cwd=cwd, env=env)
+    return Ran(command, timeout + 2 * SILENCE_S + 120, cwd=cwd, env=env)
 
 
 def guest(script, *words, kind="patched", options=(), timeout=BOOT_S):
