@@ -159,6 +159,7 @@ static bool kept_option(mi_option_t option);
 #undef _mi_segment_cache_push
 #undef _mi_segment_cache_pop
 #undef _mi_page_reclaim
+#include "heap/waiting.h"
 #include "heap/kept.h"
 #define _mi_malloc_generic generic_malloc
 #define _mi_segment_page_alloc page_alloc
@@ -209,6 +210,7 @@ static mi_page_t *page_alloc(mi_heap_t *heap, size_t block_size, size_t page_ali
 	size_t len;
 
 	kept_page_taken();
+	waiting_page_taken(page);
 	if (!page || page_alignment > 0 || !pg64_span_fresh.start)
 		return page;
 	const char *start = (const char *)_mi_page_start(_mi_page_segment(page), page, &len);
@@ -299,6 +301,7 @@ void *_mi_malloc_generic(mi_heap_t *heap, size_t size, bool zero, size_t huge_al
 	if (pg64_promote_due())
 		pg64_promote_step();
 	kept_step();
+	waiting_step(heap);
 	if (size > MI_SMALL_SIZE_MAX && huge_align == 0) {
 		void *recent = recent_take(heap, size, zero);
 		if (pg64_likely(recent))
@@ -336,6 +339,7 @@ void pg64_heap_init(const struct pg64_config *config)
 	set_option(mi_option_eager_commit_delay, 0);
 	set_option(mi_option_decommit_delay, (long)config->purge_delay_ms);
 	recent_init(config->purge_delay_ms);
+	waiting_init(config->purge_delay_ms);
 	kept_init(config->purge_delay_ms);
 	set_option(mi_option_use_numa_nodes, 1);
 	mi_register_error(on_error, NULL);

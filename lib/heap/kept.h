@@ -2,7 +2,7 @@
 /*
  * Free segments of threads that have ended, kept for the threads that come next.
  *
- * Part of engine_pinned.c, after mimalloc's segment.c; not for anybody else.
+ * Part of engine_pinned.c, after waiting.h; not for anybody else.
  *
  * A segment whose last page is freed goes back to the arenas, and its memory to the kernel: nothing
  * may happen any more in a process that has gone idle. But in a program whose threads come and go
@@ -194,20 +194,11 @@ static PG64_COLD void kept_see_use(void)
 /* Nothing is lent to this thread any more: it is purged, or the segment is not this thread's. */
 static void kept_end_loan(bool purge)
 {
-	size_t idx, count;
-
 	if (!kept_rest)
 		return;
 	kept_see_use();
-	if (purge) {
-		mi_commit_mask_foreach(&kept_unused, idx, count)
-		{
-			mi_segment_commitx(kept_rest, false,
-				(uint8_t *)kept_rest + idx * MI_COMMIT_SIZE, count * MI_COMMIT_SIZE,
-				&_mi_stats_main);
-		}
-		mi_commit_mask_foreach_end()
-	}
+	if (purge)
+		waiting_purge(kept_rest, &kept_unused);
 	__atomic_fetch_sub(&kept.lent, kept_mask_size(&kept_unused), __ATOMIC_RELAXED);
 	kept_rest = NULL;
 	kept_pend((size_t)-1);

@@ -66,6 +66,7 @@ static void page_free(mi_page_t *page, bool force, mi_segments_tld_t *tld)
 	if (recent_page == page)
 		recent_page = NULL;
 	_mi_segment_page_free(page, force, tld);
+	waiting_begins();
 	if (!recent_page)
 		return;
 	mi_segment_t *segment = _mi_page_segment(recent_page);
@@ -143,6 +144,7 @@ static void page_reclaim(mi_heap_t *heap, mi_page_t *page)
 {
 	page->retire_expire = 0;
 	_mi_page_reclaim(heap, page);
+	waiting_begins();
 }
 
 static inline void *recent_medium(mi_heap_t *heap, size_t size, bool zero)

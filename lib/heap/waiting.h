@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Freed memory that waits for its purge in segments that are still in use.
+ *
+ * Part of engine_pinned.c, after mimalloc's segment.c; not for anybody else.
+ *
+ * mimalloc 2.0.9 purges free slices after the purge delay, but looks at the clock for a segment
+ * only when a page of that segment is taken or freed, and each page that comes out of what waits
+ * begins the delay of all that waits there anew. So a thread that frees a heap but for a few blocks
+ * and goes on with little would hold most of it for good. Here it looks at all of its segments
+ * every now and then, when it allocates. WAITING_DELAYS purge delays after it was freed
+ *  - what waits in a segment from which no page came into use meanwhile goes back;
+ *  - where pages did, what has waited all along goes back. That takes a note of what waits where,
+ *    of WAITING_SEGMENTS segments at a time.
+ * What a program frees and uses again within that time it has faulted in once, as before.
+ *
+ * A look takes some ten nanoseconds a free span: the more there are, the fewer looks. Nobody looks
+ * for a thread that makes no call; malloc_trim() in that thread gives all back.
+ *
+ * Errors: none. Thread safety: all of it works on segments of the calling thread.
+ */
+#ifndef PG64_HEAP_WAITING_H
+#define PG64_HEAP_WAITING_H
+
+#include <time.h>
+
+#define WAITING_SEGMENTS 4
+#define WAITING_DELAYS 20
+#define WAITING_LOOKS 5 /* in that time */
+#define WAITING_SPANS 1024 /* more than this put the next look off */
+
+struct waiting {
+	const mi_segment_t *segment; /* a name: it may be gone */
+	unsigned int look; /* at which it was last seen */
+	mi_msecs_t since; /* as all times here on mimalloc's clock */
+	mi_commit_mask_t all_along; /* has waited ever since */
+};
+
+static mi_msecs_t waiting_delay; /* WAITING_DELAYS delays; 0: nothing ever waits. Set once. */
+
+/* This thread: may anything wait, when to look next, and what it saw. */
+static __thread bool waiting_any;
+static __thread unsigned int waiting_look_no;
+static __thread mi_msecs_t waiting_next;
+static __thread struct waiting waiting_seen[WAITING_SEGMENTS];
+
+/* Set the purge delay in milliseconds, before the first allocation. */
+static void waiting_init(unsigned int purge_delay_ms)
+{
+	waiting_delay = (mi_msecs_t)purge_delay_ms * WAITING_DELAYS;
+}
+
+/* To be called when a page was freed, or came with a segment that another thread left. */
+static inline void waiting_begins(void)
+{
+	waiting_any = waiting_delay != 0;
+}
+
+/* To be called when a page of this thread's came into use. */
+static inline void waiting_page_taken(const mi_page_t *page)
+{
+	if (pg64_likely(!waiting_any) || !page)
+		return;
+	const mi_segment_t *segment = _mi_page_segment(page);
+	for (struct waiting *w = waiting_seen; w < waiting_seen + WAITING_SEGMENTS; w++)
+		if (w->segment == segment)
+			mi_commit_mask_create_intersect(
+				&w->all_along, &segment->decommit_mask, &w->all_along);
+}
+
+/* Purge those parts of a segment that are in @mask, none of them in use. */
+static void waiting_purge(mi_segment_t *segment, const mi_commit_mask_t *mask)
+{
+	size_t idx, count;
+
+	mi_commit_mask_foreach(mask, idx, count)
+	{
+		mi_segment_commitx(segment, false, (uint8_t *)segment + idx * MI_COMMIT_SIZE,
+			count * MI_COMMIT_SIZE, &_mi_stats_main);
+	}
+	mi_commit_mask_foreach_end()
+}
+
+/* The note of a segment at this look, or one that is free for it, or NULL. */
+static struct waiting *waiting_note(const mi_segment_t *segment)
+{
+	struct waiting *unused = NULL;
+
+	for (struct waiting *w = waiting_seen; w < waiting_seen + WAITING_SEGMENTS; w++) {
+		if (w->segment == segment && waiting_look_no - w->look <= 1)
+			return w;
+		if (!w->segment || waiting_look_no - w->look > 1)
+			unused = w;
+	}
+	return unused;
+}
+
+/* Pages come and go in this segment: what of it does not? */
+static void waiting_see(mi_segment_t *segment, mi_msecs_t now)
+{
+	struct waiting *w = waiting_note(segment);
+
+	if (!w || w->look == waiting_look_no)
+		return;
+	bool known = w->segment == segment && waiting_look_no - w->look == 1;
+	w->look = waiting_look_no;
+	if (known) {
+		mi_commit_mask_create_intersect(
+			&w->all_along, &segment->decommit_mask, &w->all_along);
+		if (now - w->since < waiting_delay)
+			return;
+		waiting_purge(segment, &w->all_along);
+	}
+	w->segment = segment;
+	w->since = now;
+	w->all_along = segment->decommit_mask;
+}
+
+static PG64_COLD void waiting_look(mi_segments_tld_t *tld, mi_msecs_t now)
+{
+	mi_msecs_t calm = waiting_delay - waiting_delay / WAITING_DELAYS;
+	size_t spans = 0;
+	bool any = false;
+
+	waiting_look_no++;
+	for (size_t bin = 0; bin <= MI_SEGMENT_BIN_MAX; bin++) {
+		for (mi_slice_t *slice = tld->spans[bin].first; slice; slice = slice->next) {
+			mi_segment_t *segment = _mi_ptr_segment(slice);
+
+			spans++;
+			if (mi_commit_mask_is_empty(&segment->decommit_mask))
+				continue;
+			/* It is over a delay after a page of what waits last came into use. */
+			if (now - segment->decommit_expire >= calm)
+				mi_segment_delayed_decommit(segment, true, tld->stats);
+			else
+				waiting_see(segment, now);
+			any |= !mi_commit_mask_is_empty(&segment->decommit_mask);
+		}
+	}
+	waiting_any = any;
+	waiting_next =
+		now + waiting_delay / WAITING_LOOKS * (mi_msecs_t)(1 + spans / WAITING_SPANS);
+}
+
+/*
+ * To be called often, when the engine is at rest. The coarse clock is a few nanoseconds, and up to
+ * a tick of the kernel's behind.
+ */
+static inline void waiting_step(mi_heap_t *heap)
+{
+	struct timespec t = {0};
+
+	/* A thread that has ended may allocate once more, in destructors. */
+	if (pg64_likely(!waiting_any) || !mi_heap_is_initialized(heap))
+		return;
+	/* A clock_gettime() of the program's own may come here. */
+	waiting_any = false;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	waiting_any = true;
+	mi_msecs_t now = (mi_msecs_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	if (pg64_unlikely(now >= waiting_next))
+		waiting_look(&heap->tld->segments, now);
+}
+
+#endif /* PG64_HEAP_WAITING_H */
