@@ -275,6 +275,31 @@ struct arena *pg64_arena_of(const void *addr)
 	return NULL;
 }
 
+bool pg64_span_extend(void *end, size_t len)
+{
+	struct pg64_arena_state *st = &pg64_arenas;
+	size_t count = pg64_align_up(len, PG64_GRANULE) / PG64_GRANULE;
+	bool done = false;
+
+	if (len == 0 || len > (size_t)1 << (PG64_OWNER_ADDRESS_BITS - 1))
+		return false;
+	pg64_lock(&st->lock);
+	struct arena *a = pg64_arena_of((char *)end - 1);
+	if (a) {
+		size_t first = (size_t)((char *)end - a->start) / PG64_GRANULE;
+
+		done = first + count <= a->granules && pg64_bits_none(a->used, first, count);
+		if (done)
+			pg64_bits_set(a->used, first, count);
+	}
+	pg64_unlock(&st->lock);
+	if (done && pg64_span_commit(end, len) < 0) {
+		pg64_span_free(end, len);
+		done = false;
+	}
+	return done;
+}
+
 void pg64_span_free(void *span, size_t len)
 {
 	struct pg64_arena_state *st = &pg64_arenas;

@@ -22,6 +22,12 @@ void pg64_arena_init(const struct pg64_config *config);
  */
 void *pg64_span_alloc(size_t len, size_t align);
 
+/**
+ * Take @len bytes (rounded up to granules) right behind a span that ends at @end, and commit them.
+ * They are one span with it then. False: they are not free, or a limit.
+ */
+bool pg64_span_extend(void *end, size_t len);
+
 /** Give back [span, span + len), the whole of what pg64_span_alloc() gave or any granules of it. */
 void pg64_span_free(void *span, size_t len);
 

@@ -365,70 +365,13 @@ void *pg64_heap_calloc(size_t count, size_t size)
 	return block;
 }
 
-#define LARGE_BLOCK (4 * PG64_MIB)
-
-static bool is_zero(const void *page, size_t len)
-{
-	const uint64_t *words = page;
-
-	for (size_t i = 0; i < len / sizeof(*words); i++)
-		if (words[i])
-			return false;
-	return true;
-}
-
-/*
- * Copy a block into one that reads as zero, page by page and without the pages of zeros: what a
- * program never touched in a sparse block it must not pay for in the next. Reading such a page
- * maps the zero page, which is no memory. A part that is dense is copied whole, and the page layer
- * told before.
- */
-static void copy_sparse(char *to, const char *from, size_t len)
-{
-	size_t page = pg64_page_bytes(), part = pg64_pmd_bytes();
-
-	for (size_t at = 0; at < len; at += part) {
-		size_t here = len - at < part ? len - at : part, used = 0;
-
-		for (size_t i = 0; i + page <= here; i += page)
-			used += !is_zero(from + at + i, page);
-		if (used >= here / page - here / page / 8) {
-			pg64_span_will_fill(to + at, here);
-			memcpy(to + at, from + at, here);
-			continue;
-		}
-		for (size_t i = 0; i < here; i += page) {
-			size_t n = here - i < page ? here - i : page;
-
-			if (n < page || !is_zero(from + at + i, page))
-				memcpy(to + at + i, from + at + i, n);
-		}
-	}
-}
-
-/* Growing a large block fills the first part of the new one: the page layer can use that. */
-static PG64_COLD void *grow_large(void *block, size_t old_size, size_t size)
-{
-	void *moved = mi_malloc(size);
-
-	if (!moved)
-		return NULL;
-	if (size > MI_LARGE_OBJ_SIZE_MAX) {
-		/* A segment of its own, from a fresh span: it reads as zero. */
-		copy_sparse(moved, block, old_size);
-	} else {
-		pg64_span_will_fill(moved, old_size);
-		memcpy(moved, block, old_size);
-	}
-	mi_free(block);
-	return moved;
-}
+#include "heap/grow.h"
 
 void *pg64_heap_realloc(void *block, size_t size)
 {
-	size_t usable = size > LARGE_BLOCK ? mi_usable_size(block) : 0;
-	void *moved = usable >= LARGE_BLOCK && size > usable ? grow_large(block, usable, size)
-							     : mi_realloc(block, size);
+	size_t usable = size > MI_MEDIUM_OBJ_SIZE_MAX ? mi_usable_size(block) : 0;
+	bool grows = usable > MI_MEDIUM_OBJ_SIZE_MAX && size > usable;
+	void *moved = grows ? grow(block, usable, size) : mi_realloc(block, size);
 
 	if (pg64_unlikely(!moved))
 		errno = ENOMEM;

@@ -76,6 +76,37 @@ static void commit(struct span *s, uint8_t *ever, size_t first, size_t count)
 	}
 }
 
+/* What is added is committed, reads as zero and is no other span's; else nothing has changed. */
+static size_t extended, not_extended;
+
+static void extend(struct span *s, uint8_t *ever)
+{
+	size_t more = 1 + test_below(8);
+	char *end = s->at + s->granules * PG64_GRANULE;
+
+	if (s->granules + more > sizeof(s->fill))
+		return;
+	if (!pg64_span_extend(end, more * PG64_GRANULE - test_below(PG64_GRANULE))) {
+		not_extended++;
+		return;
+	}
+	extended++;
+	for (size_t i = 0; i < SPANS; i++)
+		if (spans[i].at > s->at)
+			CHECK(end + more * PG64_GRANULE <= spans[i].at);
+	memset(s->fill + s->granules, 0, more);
+	memset(ever + s->granules, 0, more);
+	s->granules += more;
+	for (size_t g = s->granules - more; g < s->granules; g++) {
+		char *p = s->at + g * PG64_GRANULE;
+
+		CHECK(fake_is_writable(p) && fake_is_zero(p, PG64_GRANULE));
+		ever[g] = 1;
+		s->fill[g] = (uint8_t)(1 + test_below(255));
+		fake_write(p, PG64_GRANULE, s->fill[g]);
+	}
+}
+
 static void against_model(unsigned int rounds)
 {
 	static uint8_t ever[SPANS][160];
@@ -90,7 +121,10 @@ static void against_model(unsigned int rounds)
 			continue;
 		}
 		size_t first = test_below(s->granules), count = 1 + test_below(s->granules - first);
-		switch (test_below(8)) {
+		switch (test_below(9)) {
+		case 8:
+			extend(s, ever[i]);
+			break;
 		case 0:
 			check_span(s);
 			pg64_span_free(s->at, s->granules * PG64_GRANULE);
@@ -122,6 +156,7 @@ static void random_base(void)
 {
 	arenas(PG64_BACKEND_BASE, 0, 0);
 	against_model(1200);
+	CHECK(extended > 10 && not_extended > 10);
 	CHECK_EQ(totals().advised, 0);
 	CHECK_EQ(fake_present(pg64_arenas.table[0].start, 32 * PG64_MIB), 0);
 }
@@ -251,7 +286,17 @@ static void bad_requests(void)
 	pg64_span_decommit(&spans, PG64_GRANULE);
 	pg64_span_free(&spans, PG64_GRANULE);
 	pg64_span_will_fill(&spans, PG64_GIB);
-	CHECK(pg64_span_alloc(1, 1));
+	CHECK(!pg64_span_extend(&spans, PG64_GRANULE));
+	char *span = pg64_span_alloc(1, 1);
+	REQUIRE(span);
+	CHECK(!pg64_span_extend(span + PG64_GRANULE, 0));
+	CHECK(!pg64_span_extend(span + PG64_GRANULE, SIZE_MAX));
+	/* Up to the end of the arena, and not beyond. */
+	size_t rest = (pg64_arenas.table[0].granules - 1) * PG64_GRANULE;
+	CHECK(!pg64_span_extend(span + PG64_GRANULE, rest + 1));
+	CHECK(pg64_span_extend(span + PG64_GRANULE, rest));
+	CHECK(!pg64_span_extend(span + PG64_GRANULE, PG64_GRANULE));
+	CHECK(!pg64_span_extend(span + PG64_GRANULE + rest, PG64_GRANULE));
 }
 
 /* Only whole granules are given up, whatever the range. */

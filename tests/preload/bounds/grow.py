@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Large blocks that realloc() makes grow by small steps: how many bytes are copied for it, and that
+they are the right ones (lib/heap/grow.h). mimalloc's own realloc() copies 14 to 17 times
+the size that is reached.
+"""
+import os
+
+from bounds import MIB
+from preload import case, check, main, pg64test, program, run
+
+TO, STEP = 32 * MIB, 65536
+ALONE = 2  # times the size that is reached: some that had to move before a free stretch was found
+BESIDE = 5  # with others that grow into the same room
+ALWAYS = 9  # that has to move each time: an eighth more makes a geometric series
+
+
+def grow(*mode, to=TO, step=STEP, count=1, backend="base", **options):
+    values = run(program("grow"), str(to), str(step), str(count), *mode, backend=backend,
+                 **options).good().values()
+    return values["moved_bytes"] / (to // step * step * count), values
+
+
+def bounded(bound, *mode, **options):
+    times, values = grow(*mode, **options)
+    check(times <= bound, f"{mode} {options}: copied {times:.1f} times: {values}")
+    return f"{times:.2f}"
+
+
+@case
+def alone():
+    return ", ".join(bounded(ALONE, to=to, step=step)
+                     for to in (MIB, 8 * MIB, TO, 96 * MIB) for step in (STEP, 40000))
+
+
+@case
+def beside_others():
+    return ", ".join((bounded(BESIDE, count=2), bounded(BESIDE, count=4),
+                      bounded(BESIDE, "heap", count=2)))
+
+
+@case
+def of_another_thread():
+    """Its page is not to be touched: each step that does not fit copies."""
+    return bounded(ALWAYS, "thread")
+
+
+@case
+def backends():
+    """What is copied does not depend on who maps the pages; contents are verified."""
+    return ", ".join(bounded(BESIDE, "heap", count=2, backend=backend, heap_min=0, collapse_min=0)
+                     for backend in ("auto", "collapse", "base"))
+
+
+@case
+def shrinking_and_sparse():
+    times, values = grow("shrink", count=2)
+    # Each time that less than half is left.
+    check(times <= BESIDE + 2, f"shrink: copied {times:.1f} times: {values}")
+    return f"{times:.2f}, " + bounded(BESIDE, "sparse", to=256 * MIB, step=MIB, count=2)
+
+
+@case
+def limits():
+    """Where accessible memory is counted nothing is taken in reserve, and what is there is used."""
+    said = []
+    for limit in (f"--data={400 * MIB}", f"--as={600 * MIB}"):
+        times, values = grow("heap", count=2, first=["prlimit", limit])
+        check(times <= ALWAYS, f"{limit}: {values}")
+        said.append(f"{times:.2f}")
+    return ", ".join(said)
+
+
+if __name__ == "__main__":
+    if os.environ.get("PG64_MIMALLOC") == "system":
+        pg64test.skip("an installed libmimalloc grows blocks its own way")
+    main()
