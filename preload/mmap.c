@@ -185,11 +185,12 @@ PG64_EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd, of
 /* Count a boundary inside a granule of a region; whole granules are nobody's loss. */
 static void count_cut(void *addr, size_t len, enum pg64_counter counter)
 {
-	uintptr_t start = (uintptr_t)addr;
+	uintptr_t start = (uintptr_t)addr, end = pg64_align_up(start + len, pg64_page_bytes());
 	struct pg64_look look;
 
-	if (pg64_regions_look(start, pg64_align_up(start + len, pg64_page_bytes()), &look) &&
-		look.cut)
+	if (pg64_is_aligned(start | end, PG64_GRANULE))
+		return;
+	if (pg64_regions_look(start, end, &look) && look.cut)
 		pg64_count(counter);
 }
 

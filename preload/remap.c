@@ -225,7 +225,11 @@ void *pg64_remap(char *old, size_t old_len, size_t new_len, int flags, void *tar
 	uint32_t fence = pg64_remap_fence(r.fence, (uintptr_t)old, (uintptr_t)p);
 	if (fenced)
 		fence_tail(&r, p, old_len, fence);
-	if (!(flags & PG64_MREMAP_DONTUNMAP))
+	if (p == old && r.new_len < old_len) {
+		pg64_regions_remove((uintptr_t)old + r.new_len, old_len - r.new_len);
+		return p;
+	}
+	if (p != old && !(flags & PG64_MREMAP_DONTUNMAP))
 		pg64_regions_remove((uintptr_t)old, old_len);
 	pg64_regions_add((uintptr_t)p, r.new_len, region->kind, fence);
 	return p;

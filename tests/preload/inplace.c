@@ -356,10 +356,23 @@ static int opened_by_pages(size_t pages)
 	return 0;
 }
 
+/* The same: mapped and unmapped, as whole granules or not. */
+static int mapped_and_unmapped(size_t times, size_t len)
+{
+	for (size_t i = 0; i < times; i++) {
+		void *p = mmap(NULL, len, RW, ANON, -1, 0);
+
+		CHECK(p != MAP_FAILED && munmap(p, len) == 0);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 2 && strcmp(argv[1], "pages") == 0)
 		return opened_by_pages((size_t)atoi(argv[2]));
+	if (argc > 3 && strcmp(argv[1], "mappings") == 0)
+		return mapped_and_unmapped((size_t)atoi(argv[2]), (size_t)atoi(argv[3]));
 	helped = argc > 1 && strcmp(argv[1], "helped") == 0 && pg64_counter_name;
 	commit(0);
 	commit(MAP_NORESERVE);

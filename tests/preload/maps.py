@@ -42,17 +42,34 @@ def in_place_is_counted():
         check(said.counter("skip_base") > 0, "skip_base is 0")
 
 
-@case
-def openings_are_cheap():
-    """The table's lock, with two rt_sigprocmask() each: twice to open memory, else once."""
+def lockings(calls, *words):
+    """How often rt_sigprocmask() is called: twice each time that the table's lock is taken."""
     need("strace")
     with tempfile.NamedTemporaryFile("r") as log:
-        run(program("inplace"), "pages", "1000",
-            first=("strace", "-e", "trace=rt_sigprocmask,mprotect", "-o", log.name)).good()
-        calls = log.read()
-    check(calls.count("mprotect(") >= 2000, "strace saw too little")
-    count = calls.count("rt_sigprocmask(")
+        run(program("inplace"), *words,
+            first=("strace", "-e", f"trace=rt_sigprocmask,{calls[0]}", "-o", log.name)).good()
+        said = log.read()
+    check(said.count(f"{calls[0]}(") >= calls[1], "strace saw too little")
+    return said.count("rt_sigprocmask(")
+
+
+@case
+def openings_are_cheap():
+    """The table's lock twice to open memory, else once."""
+    count = lockings(("mprotect", 2000), "pages", "1000")
     check(count <= (6200 if HELPED else 200), f"{count} calls of rt_sigprocmask")
+
+
+@case
+def mappings_are_cheap():
+    """The table's lock once to map, and once to unmap whole granules; else once more to look."""
+    said = []
+    for length, locks in ((65536, 2), (65536 + 4096, 3)):
+        count = lockings(("munmap", 1000), "mappings", "1000", str(length))
+        check(count <= (2000 * locks + 200 if HELPED else 200),
+              f"{length} B: {count} calls of rt_sigprocmask")
+        said.append(str(count))
+    return ", ".join(said)
 
 
 @case
