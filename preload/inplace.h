@@ -32,8 +32,8 @@ bool pg64_inplace_mapped(uintptr_t addr, size_t len, int prot, int flags);
  * After mprotect(2) of [addr, addr + len), in whole pages, to @prot: advise what it has opened of
  * reserved memory, and count a granule that it cuts. Not to be called after a failure: what an
  * mprotect(2) opened before it met a hole (ENOMEM) stays reserved memory, unadvised. Takes the
- * table's lock once, and once more for each reservation that it opens. Thread-safe, and safe in
- * signal handlers; leaves errno alone.
+ * table's lock once for each reservation that it opens. Thread-safe, and safe in signal handlers;
+ * leaves errno alone.
  */
 void pg64_inplace_protected(uintptr_t addr, size_t len, int prot);
 

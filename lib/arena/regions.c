@@ -53,12 +53,40 @@ static void end_change(void)
 	__atomic_store_n(&regions.changes, (regions.changes | 1) + 1, __ATOMIC_RELEASE);
 }
 
-/* Does a region touch [addr, end)? Without the lock: in doubt yes. */
-static bool seems_touched(uintptr_t addr, uintptr_t end)
+/*
+ * To look without the lock: what was read in between is true if begin_look() was even and
+ * nothing_changed(). Until that is known it may be nonsense, but no index beyond the table.
+ */
+static uint32_t begin_look(void)
 {
-	uint32_t before = __atomic_load_n(&regions.changes, __ATOMIC_ACQUIRE);
-	uint32_t count = __atomic_load_n(&regions.count, __ATOMIC_RELAXED);
-	uint32_t low = 0, high = count;
+	return __atomic_load_n(&regions.changes, __ATOMIC_ACQUIRE);
+}
+
+static bool nothing_changed(uint32_t before)
+{
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return before % 2 == 0 && __atomic_load_n(&regions.changes, __ATOMIC_RELAXED) == before;
+}
+
+static uint32_t region_count(void)
+{
+	return __atomic_load_n(&regions.count, __ATOMIC_RELAXED);
+}
+
+static struct pg64_region region_at(uint32_t i)
+{
+	struct pg64_region *r = &regions.table[i];
+
+	return (struct pg64_region){.start = __atomic_load_n(&r->start, __ATOMIC_RELAXED),
+		.end = __atomic_load_n(&r->end, __ATOMIC_RELAXED),
+		.kind = __atomic_load_n(&r->kind, __ATOMIC_RELAXED),
+		.fenced = __atomic_load_n(&r->fenced, __ATOMIC_RELAXED)};
+}
+
+/* Index of the first region that ends after @addr. */
+static uint32_t first_after(uintptr_t addr)
+{
+	uint32_t low = 0, high = region_count();
 
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
@@ -67,11 +95,28 @@ static bool seems_touched(uintptr_t addr, uintptr_t end)
 		else
 			high = middle;
 	}
-	bool touched =
-		low < count && __atomic_load_n(&regions.table[low].start, __ATOMIC_RELAXED) < end;
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return touched || before % 2 ||
-	       __atomic_load_n(&regions.changes, __ATOMIC_RELAXED) != before;
+	return low;
+}
+
+/* The first region that ends after @addr, if it starts before @end. */
+static bool first_in(uintptr_t addr, uintptr_t end, struct pg64_region *region)
+{
+	uint32_t i = first_after(addr);
+
+	if (i >= region_count())
+		return false;
+	*region = region_at(i);
+	return region->start < end;
+}
+
+/* Does a region touch [addr, end)? Without the lock: in doubt yes. */
+static bool seems_touched(uintptr_t addr, uintptr_t end)
+{
+	uint32_t before = begin_look();
+	struct pg64_region region;
+	bool touched = first_in(addr, end, &region);
+
+	return touched || !nothing_changed(before);
 }
 
 bool pg64_regions_maybe(uintptr_t addr, size_t len)
@@ -80,21 +125,6 @@ bool pg64_regions_maybe(uintptr_t addr, size_t len)
 
 	/* An empty range, or one that wraps around, is nothing that the kernel would touch. */
 	return addr < regions.high && end > regions.low && end > addr && seems_touched(addr, end);
-}
-
-/* Index of the first region that ends after @addr. Lock held. */
-static uint32_t first_after(uintptr_t addr)
-{
-	uint32_t low = 0, high = regions.count;
-
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-		if (regions.table[middle].end <= addr)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
 }
 
 static bool insert_at(uint32_t i, struct pg64_region region)
@@ -253,53 +283,53 @@ void pg64_regions_remove(uintptr_t addr, size_t len)
 
 bool pg64_regions_find(uintptr_t addr, size_t len, struct pg64_region *region)
 {
-	bool found = false;
-
-	if (!pg64_regions_maybe(addr, len))
-		return false;
-	uint64_t signals = lock_table();
-	uint32_t i = first_after(addr);
-	if (i < regions.count && regions.table[i].start <= addr &&
-		addr + len <= regions.table[i].end) {
-		*region = regions.table[i];
-		found = true;
-	}
-	unlock_table(signals);
-	return found;
+	return pg64_regions_next(addr, addr + len, region) && region->start <= addr &&
+	       addr + len <= region->end;
 }
 
 bool pg64_regions_next(uintptr_t addr, uintptr_t end, struct pg64_region *region)
 {
 	if (addr >= end || !pg64_regions_maybe(addr, end - addr))
 		return false;
+	uint32_t before = begin_look();
+	bool found = first_in(addr, end, region);
+	if (nothing_changed(before))
+		return found;
 	uint64_t signals = lock_table();
-	uint32_t i = first_after(addr);
-	bool found = i < regions.count && regions.table[i].start < end;
-	if (found)
-		*region = regions.table[i];
+	found = first_in(addr, end, region);
 	unlock_table(signals);
 	return found;
 }
 
-/* Lock held. */
 static bool cuts(uintptr_t addr)
 {
-	const struct pg64_region *r = &regions.table[first_after(addr)];
+	struct pg64_region region;
 
-	return !pg64_is_aligned(addr, PG64_GRANULE) && r < &regions.table[regions.count] &&
-	       r->start < addr && r->kind != PG64_REGION_RESERVED;
+	return !pg64_is_aligned(addr, PG64_GRANULE) && first_in(addr, addr, &region) &&
+	       region.kind != PG64_REGION_RESERVED;
 }
 
-/* Is all of [addr, end) in regions that may be advised, from index @i on? Lock held. */
+/* Is all of [addr, end) in regions that may be advised, from index @i on? */
 static bool all_ours(uint32_t i, uintptr_t addr, uintptr_t end)
 {
-	for (; addr < end; addr = regions.table[i++].end) {
-		const struct pg64_region *r = &regions.table[i];
-
-		if (i == regions.count || r->start > addr ||
-			(r->kind != PG64_MEM_ANON && r->kind != PG64_REGION_RESERVED))
+	while (addr < end) {
+		if (i >= region_count())
 			return false;
+		struct pg64_region r = region_at(i++);
+		if (r.start > addr || (r.kind != PG64_MEM_ANON && r.kind != PG64_REGION_RESERVED))
+			return false;
+		addr = r.end;
 	}
+	return true;
+}
+
+static bool look_at(uintptr_t addr, uintptr_t end, struct pg64_look *look)
+{
+	if (!first_in(addr, end, &look->first))
+		return false;
+	look->whole = look->first.start <= addr && end <= look->first.end;
+	look->ours = all_ours(first_after(addr), addr, end);
+	look->cut = cuts(addr) || cuts(end);
 	return true;
 }
 
@@ -307,15 +337,12 @@ bool pg64_regions_look(uintptr_t addr, uintptr_t end, struct pg64_look *look)
 {
 	if (addr >= end || !pg64_regions_maybe(addr, end - addr))
 		return false;
+	uint32_t before = begin_look();
+	bool found = look_at(addr, end, look);
+	if (nothing_changed(before))
+		return found;
 	uint64_t signals = lock_table();
-	uint32_t i = first_after(addr);
-	bool found = i < regions.count && regions.table[i].start < end;
-	if (found) {
-		look->first = regions.table[i];
-		look->whole = look->first.start <= addr && end <= look->first.end;
-		look->ours = all_ours(i, addr, end);
-		look->cut = cuts(addr) || cuts(end);
-	}
+	found = look_at(addr, end, look);
 	unlock_table(signals);
 	return found;
 }

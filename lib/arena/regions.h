@@ -7,7 +7,8 @@
  * was gained, and a call that cuts a granule is counted. A bounded table: a region that does not
  * fit is forgotten and counted (skip_regions_full), which costs nothing but these services.
  *
- * Thread-safe. Addresses outside every region are told without the lock and without a system call.
+ * Thread-safe. What only looks takes the lock, which costs two system calls, only while another
+ * thread changes the table.
  */
 #ifndef PG64_REGIONS_H
 #define PG64_REGIONS_H
@@ -63,7 +64,7 @@ struct pg64_look {
 	bool cut; /* does one of its ends lie inside advised memory, and inside a granule? */
 };
 
-/** All of that about [addr, end), under the lock once. False: no region touches it. */
+/** All of that about [addr, end), at one time. False: no region touches it. */
 bool pg64_regions_look(uintptr_t addr, uintptr_t end, struct pg64_look *look);
 
 void pg64_regions_before_fork(void);
