@@ -102,6 +102,21 @@ static bool judge(struct watched *w, char **from)
 	return true;
 }
 
+bool pg64_ahead_is_filled(const char *start, const char *end)
+{
+	size_t page = pg64_page_bytes(), pmd = pg64_pmd_bytes();
+	char *from = (char *)pg64_align_down((uintptr_t)end - ROUNDED_UP, pmd) - pmd;
+	const uint64_t *last = (const uint64_t *)(const void *)(from + pmd - page);
+
+	if (from < start || present(from, pmd) < (long)(pmd / page - pmd / page / 8))
+		return false;
+	/* It may have been made resident ahead of its use. */
+	for (size_t i = 0; i < page / sizeof(*last); i++)
+		if (last[i])
+			return true;
+	return false;
+}
+
 void pg64_ahead_step(void)
 {
 	char *from;

@@ -275,29 +275,41 @@ struct arena *pg64_arena_of(const void *addr)
 	return NULL;
 }
 
-bool pg64_span_extend(void *end, size_t len)
+/* Take @count granules behind @end, if they are free. */
+static bool take_behind(char *end, size_t count, char **start)
 {
 	struct pg64_arena_state *st = &pg64_arenas;
-	size_t count = pg64_align_up(len, PG64_GRANULE) / PG64_GRANULE;
 	bool done = false;
 
-	if (len == 0 || len > (size_t)1 << (PG64_OWNER_ADDRESS_BITS - 1))
-		return false;
 	pg64_lock(&st->lock);
-	struct arena *a = pg64_arena_of((char *)end - 1);
+	struct arena *a = pg64_arena_of(end - 1);
 	if (a) {
-		size_t first = (size_t)((char *)end - a->start) / PG64_GRANULE;
+		size_t first = (size_t)(end - a->start) / PG64_GRANULE;
 
+		*start = a->start;
 		done = first + count <= a->granules && pg64_bits_none(a->used, first, count);
 		if (done)
 			pg64_bits_set(a->used, first, count);
 	}
 	pg64_unlock(&st->lock);
-	if (done && pg64_span_commit(end, len) < 0) {
-		pg64_span_free(end, len);
-		done = false;
-	}
 	return done;
+}
+
+bool pg64_span_extend(void *end, size_t len)
+{
+	size_t count = pg64_align_up(len, PG64_GRANULE) / PG64_GRANULE;
+	char *start;
+
+	if (len == 0 || len > (size_t)1 << (PG64_OWNER_ADDRESS_BITS - 1) ||
+		!take_behind(end, count, &start))
+		return false;
+	/* What is added to a sparse block will be sparse. */
+	pg64_span_padded = pg64_page_wants_populate() && !pg64_ahead_is_filled(start, end);
+	int ret = pg64_span_commit(end, len);
+	pg64_span_padded = false;
+	if (ret < 0)
+		pg64_span_free(end, len);
+	return ret == 0;
 }
 
 void pg64_span_free(void *span, size_t len)

@@ -113,6 +113,11 @@ void pg64_ahead_watch(char *start, size_t len);
  * held.
  */
 void pg64_ahead_step(void);
+/**
+ * Was [start, end), readable memory of a large block, filled by the program, but for what the
+ * engine may have rounded up? By one stretch of it.
+ */
+bool pg64_ahead_is_filled(const char *start, const char *end);
 /** [start, start + len) is not what it was. */
 void pg64_ahead_forget(const char *start, size_t len);
 

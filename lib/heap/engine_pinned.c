@@ -301,7 +301,7 @@ void *_mi_malloc_generic(mi_heap_t *heap, size_t size, bool zero, size_t huge_al
 	if (pg64_promote_due())
 		pg64_promote_step();
 	kept_step();
-	waiting_step(heap);
+	waiting_step(heap, size);
 	if (size > MI_SMALL_SIZE_MAX && huge_align == 0) {
 		void *recent = recent_take(heap, size, zero);
 		if (pg64_likely(recent))
@@ -314,6 +314,8 @@ void *_mi_malloc_generic(mi_heap_t *heap, size_t size, bool zero, size_t huge_al
 		block = try_again(heap, size, zero, huge_align);
 	return block;
 }
+
+#include "heap/grow.h"
 
 /* ---- the contract of heap.h ---- */
 
@@ -340,6 +342,7 @@ void pg64_heap_init(const struct pg64_config *config)
 	set_option(mi_option_decommit_delay, (long)config->purge_delay_ms);
 	recent_init(config->purge_delay_ms);
 	waiting_init(config->purge_delay_ms);
+	grow_init();
 	kept_init(config->purge_delay_ms);
 	set_option(mi_option_use_numa_nodes, 1);
 	mi_register_error(on_error, NULL);
@@ -364,8 +367,6 @@ void *pg64_heap_calloc(size_t count, size_t size)
 		errno = ENOMEM;
 	return block;
 }
-
-#include "heap/grow.h"
 
 void *pg64_heap_realloc(void *block, size_t size)
 {

@@ -12,7 +12,8 @@
  *  - one that has to move is given an eighth more than was asked for, so that however small the
  *    steps are, what is copied altogether is at most nine times the size that is reached. Like all
  *    memory that nobody touches, that is address space only, but for parts that were used before
- *    and not purged yet. Not where a limit counts what is accessible.
+ *    and not purged yet. Not where a limit counts what is accessible, or address space (RLIMIT_AS
+ *    at the start).
  *
  * Moving page tables (MREMAP_DONTUNMAP) would copy nothing either, but works within one VMA, and
  * fences (page/fence.c) make arenas many.
@@ -25,6 +26,13 @@
 
 /* From here on a copy is made with a thought for the pages of the new block. */
 #define GROW_LARGE (4 * PG64_MIB)
+
+static bool grow_ahead; /* an eighth more? Set once. */
+
+static void grow_init(void)
+{
+	grow_ahead = pg64_sys_rlimit(RLIMIT_AS) == UINT64_MAX;
+}
 
 static bool grow_is_zero(const void *page, size_t len)
 {
@@ -121,6 +129,9 @@ static bool grow_into_granules(mi_segment_t *segment, mi_slice_t *slice, size_t 
 
 	if (needed > mapped && !pg64_span_extend((char *)segment + mapped, needed - mapped))
 		return false;
+	/* As when it was mapped: what is taken off when it is unmapped. */
+	mi_page_heap(mi_slice_to_page(slice))->tld->segments.current_size +=
+		needed - mi_segment_size(segment);
 	segment->segment_slices = needed / MI_SEGMENT_SLICE_SIZE;
 	segment->slice_entries = segment->segment_slices > MI_SLICES_PER_SEGMENT
 					 ? MI_SLICES_PER_SEGMENT
@@ -147,9 +158,10 @@ static bool grow_here(void *block, size_t size)
 	mi_slice_t *slice = mi_page_to_slice(page);
 	bool own_segment = segment->kind == MI_SEGMENT_HUGE;
 
+	/* realloc() takes a block out of a heap of the program's own. */
 	if (mi_atomic_load_relaxed(&segment->thread_id) != _mi_thread_id() ||
-		segment->mem_align_offset != 0 || mi_page_has_aligned(page) ||
-		block != _mi_page_start(segment, page, NULL) ||
+		mi_page_heap(page)->no_reclaim || segment->mem_align_offset != 0 ||
+		mi_page_has_aligned(page) || block != _mi_page_start(segment, page, NULL) ||
 		(!own_segment && size > MI_LARGE_OBJ_SIZE_MAX))
 		return false;
 	size_t have = slice->slice_count, want = grow_slices(size);
@@ -159,11 +171,9 @@ static bool grow_here(void *block, size_t size)
 			   : grow_into_slices(segment, slice, have, want);
 }
 
-/* Move a block that has grown to a new one of @size bytes. */
-static void *grow_move(void *block, size_t old_size, size_t size)
+/* Move a block that has grown to a new one of @size bytes (NULL: there was no memory for it). */
+static void *grow_move(void *block, size_t old_size, void *moved, size_t size)
 {
-	void *moved = mi_malloc(size);
-
 	if (!moved)
 		return NULL;
 	if (old_size >= GROW_LARGE && size > MI_LARGE_OBJ_SIZE_MAX) {
@@ -178,19 +188,32 @@ static void *grow_move(void *block, size_t old_size, size_t size)
 	return moved;
 }
 
+/* A block with an eighth more, for which nothing is given up. */
+static void *grow_spacious(size_t size)
+{
+	int error = errno;
+	void *block = NULL;
+
+	if (grow_ahead && !pg64_arena_is_exact())
+		block = generic_malloc(mi_get_default_heap(), size + size / 8, false, 0);
+	errno = error;
+	return block;
+}
+
 /* A block of @usable bytes, more than MI_MEDIUM_OBJ_SIZE_MAX, is to have @size, which is more. */
 static PG64_COLD void *grow(void *block, size_t usable, size_t size)
 {
 	PG64_KEEP_FRAME();
 	if (size >= PTRDIFF_MAX)
 		return NULL;
-	if (grow_here(block, size)) {
-		if (pg64_growth_watched())
-			pg64_growth_tell();
-		return block;
-	}
-	void *moved = pg64_arena_is_exact() ? NULL : grow_move(block, usable, size + size / 8);
-	return moved ? moved : grow_move(block, usable, size);
+	void *grown = grow_here(block, size) ? block : NULL;
+	if (!grown)
+		grown = grow_move(block, usable, grow_spacious(size), size);
+	if (!grown)
+		return grow_move(block, usable, mi_malloc(size), size);
+	if (pg64_growth_watched())
+		pg64_growth_tell();
+	return grown;
 }
 
 #endif /* PG64_HEAP_GROW_H */

@@ -11,11 +11,13 @@
  * every now and then, when it allocates. WAITING_DELAYS purge delays after it was freed
  *  - what waits in a segment from which no page came into use meanwhile goes back;
  *  - where pages did, what has waited all along goes back. That takes a note of what waits where,
- *    of WAITING_SEGMENTS segments at a time.
+ *    of WAITING_SEGMENTS segments at a time; one that was purged makes room for another.
  * What a program frees and uses again within that time it has faulted in once, as before.
  *
- * A look takes some ten nanoseconds a free span: the more there are, the fewer looks. Nobody looks
- * for a thread that makes no call; malloc_trim() in that thread gives all back.
+ * A look takes some ten nanoseconds a free span: the more there are, the fewer looks. It gives back
+ * WAITING_BYTES and a segment at most, which takes some milliseconds, and leaves the rest to the
+ * next one, soon. Nobody looks for a thread that makes no call; malloc_trim() in that thread gives
+ * all back.
  *
  * Errors: none. Thread safety: all of it works on segments of the calling thread.
  */
@@ -28,18 +30,21 @@
 #define WAITING_DELAYS 20
 #define WAITING_LOOKS 5 /* in that time */
 #define WAITING_SPANS 1024 /* more than this put the next look off */
+#define WAITING_BYTES (32 * PG64_MIB)
+#define WAITING_SOON 25 /* in that time, when a look has given back so much */
 
 struct waiting {
 	const mi_segment_t *segment; /* a name: it may be gone */
 	unsigned int look; /* at which it was last seen */
+	bool spent; /* it was purged, and its turn is over */
 	mi_msecs_t since; /* as all times here on mimalloc's clock */
 	mi_commit_mask_t all_along; /* has waited ever since */
 };
 
 static mi_msecs_t waiting_delay; /* WAITING_DELAYS delays; 0: nothing ever waits. Set once. */
 
-/* This thread: may anything wait, when to look next, and what it saw. */
-static __thread bool waiting_any;
+/* This thread: may anything wait, is it looking, when to look next, and what it saw. */
+static __thread bool waiting_any, waiting_busy;
 static __thread unsigned int waiting_look_no;
 static __thread mi_msecs_t waiting_next;
 static __thread struct waiting waiting_seen[WAITING_SEGMENTS];
@@ -68,61 +73,76 @@ static inline void waiting_page_taken(const mi_page_t *page)
 				&w->all_along, &segment->decommit_mask, &w->all_along);
 }
 
-/* Purge those parts of a segment that are in @mask, none of them in use. */
-static void waiting_purge(mi_segment_t *segment, const mi_commit_mask_t *mask)
+/* Purge those parts of a segment that are in @mask, none of them in use. Returns bytes. */
+static size_t waiting_purge(mi_segment_t *segment, const mi_commit_mask_t *mask)
 {
-	size_t idx, count;
+	size_t idx, count, bytes = _mi_commit_mask_committed_size(mask, MI_SEGMENT_SIZE);
 
 	mi_commit_mask_foreach(mask, idx, count)
 	{
 		mi_segment_commitx(segment, false, (uint8_t *)segment + idx * MI_COMMIT_SIZE,
 			count * MI_COMMIT_SIZE, &_mi_stats_main);
 	}
-	mi_commit_mask_foreach_end()
+	mi_commit_mask_foreach_end();
+	if (mi_commit_mask_is_empty(&segment->decommit_mask))
+		segment->decommit_expire = 0;
+	return bytes;
 }
 
-/* The note of a segment at this look, or one that is free for it, or NULL. */
+/* The note of a segment, or one that is free for it, or NULL. */
 static struct waiting *waiting_note(const mi_segment_t *segment)
 {
 	struct waiting *unused = NULL;
 
 	for (struct waiting *w = waiting_seen; w < waiting_seen + WAITING_SEGMENTS; w++) {
-		if (w->segment == segment && waiting_look_no - w->look <= 1)
-			return w;
-		if (!w->segment || waiting_look_no - w->look > 1)
+		bool fresh = w->segment && waiting_look_no - w->look <= 1;
+
+		if (fresh && w->segment == segment)
+			return w->spent ? NULL : w;
+		if (!fresh || w->spent)
 			unused = w;
 	}
 	return unused;
 }
 
-/* Pages come and go in this segment: what of it does not? */
-static void waiting_see(mi_segment_t *segment, mi_msecs_t now)
+/* Pages come and go in this segment: what of it does not? Returns bytes that were given back. */
+static size_t waiting_see(mi_segment_t *segment, mi_msecs_t now)
 {
 	struct waiting *w = waiting_note(segment);
 
-	if (!w || w->look == waiting_look_no)
-		return;
-	bool known = w->segment == segment && waiting_look_no - w->look == 1;
-	w->look = waiting_look_no;
-	if (known) {
-		mi_commit_mask_create_intersect(
-			&w->all_along, &segment->decommit_mask, &w->all_along);
-		if (now - w->since < waiting_delay)
-			return;
-		waiting_purge(segment, &w->all_along);
+	if (!w || (w->segment == segment && w->look == waiting_look_no))
+		return 0;
+	if (w->segment != segment || waiting_look_no - w->look > 1) {
+		*w = (struct waiting){.segment = segment,
+			.look = waiting_look_no,
+			.since = now,
+			.all_along = segment->decommit_mask};
+		return 0;
 	}
-	w->segment = segment;
-	w->since = now;
-	w->all_along = segment->decommit_mask;
+	w->look = waiting_look_no;
+	mi_commit_mask_create_intersect(&w->all_along, &segment->decommit_mask, &w->all_along);
+	if (now - w->since < waiting_delay)
+		return 0;
+	w->spent = true;
+	return waiting_purge(segment, &w->all_along);
+}
+
+/* Of one segment. Returns bytes that were given back. */
+static size_t waiting_look_at(mi_segment_t *segment, mi_msecs_t now)
+{
+	mi_msecs_t calm = waiting_delay - waiting_delay / WAITING_DELAYS;
+	mi_commit_mask_t all = segment->decommit_mask;
+
+	/* It is over a delay after a page of what waits last came into use. */
+	return now - segment->decommit_expire >= calm ? waiting_purge(segment, &all)
+						      : waiting_see(segment, now);
 }
 
 static PG64_COLD void waiting_look(mi_segments_tld_t *tld, mi_msecs_t now)
 {
-	mi_msecs_t calm = waiting_delay - waiting_delay / WAITING_DELAYS;
-	size_t spans = 0;
+	size_t spans = 0, bytes = 0;
 	bool any = false;
 
-	waiting_look_no++;
 	for (size_t bin = 0; bin <= MI_SEGMENT_BIN_MAX; bin++) {
 		for (mi_slice_t *slice = tld->spans[bin].first; slice; slice = slice->next) {
 			mi_segment_t *segment = _mi_ptr_segment(slice);
@@ -130,34 +150,42 @@ static PG64_COLD void waiting_look(mi_segments_tld_t *tld, mi_msecs_t now)
 			spans++;
 			if (mi_commit_mask_is_empty(&segment->decommit_mask))
 				continue;
-			/* It is over a delay after a page of what waits last came into use. */
-			if (now - segment->decommit_expire >= calm)
-				mi_segment_delayed_decommit(segment, true, tld->stats);
-			else
-				waiting_see(segment, now);
+			bytes += waiting_look_at(segment, now);
 			any |= !mi_commit_mask_is_empty(&segment->decommit_mask);
+			if (bytes >= WAITING_BYTES) {
+				/* The same look goes on then. */
+				waiting_next = now + waiting_delay / WAITING_SOON;
+				return;
+			}
 		}
 	}
+	waiting_look_no++;
 	waiting_any = any;
 	waiting_next =
 		now + waiting_delay / WAITING_LOOKS * (mi_msecs_t)(1 + spans / WAITING_SPANS);
 }
 
 /*
- * To be called often, when the engine is at rest. The coarse clock is a few nanoseconds, and up to
- * a tick of the kernel's behind.
+ * To be called where an allocation of @size bytes leaves the fast path, the engine being at rest.
+ * Larger blocks come here each time, small ones once a few KiB. The coarse clock is a few
+ * nanoseconds, and up to a tick of the kernel's behind.
  */
-static inline void waiting_step(mi_heap_t *heap)
+static inline void waiting_step(mi_heap_t *heap, size_t size)
 {
+	static __thread uint8_t larger;
 	struct timespec t = {0};
 
-	/* A thread that has ended may allocate once more, in destructors. */
-	if (pg64_likely(!waiting_any) || !mi_heap_is_initialized(heap))
+	if (pg64_likely(!waiting_any) || (size > MI_SMALL_SIZE_MAX && ++larger % 16 != 0))
 		return;
-	/* A clock_gettime() of the program's own may come here. */
-	waiting_any = false;
+	/*
+	 * A thread that has ended may allocate once more, in destructors. And a clock_gettime() of
+	 * the program's own may come here.
+	 */
+	if (!mi_heap_is_initialized(heap) || waiting_busy)
+		return;
+	waiting_busy = true;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	waiting_any = true;
+	waiting_busy = false;
 	mi_msecs_t now = (mi_msecs_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 	if (pg64_unlikely(now >= waiting_next))
 		waiting_look(&heap->tld->segments, now);

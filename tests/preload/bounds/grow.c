@@ -133,7 +133,7 @@ int main(int argc, char **argv)
 				obstacles[in_way++] = malloc(OBSTACLE);
 		}
 	}
-	printf("faults %ld\n", faults() - first);
+	printf("faults %ld\nrss_grown %ld\n", faults() - first, resident());
 	for (size_t i = 0; i < count; i++) {
 		verify(&all[i]);
 		while (strcmp(mode, "shrink") == 0 && all[i].size > step_bytes)

@@ -61,6 +61,21 @@ def shrinking_and_sparse():
 
 
 @case
+def what_nobody_touches():
+    """Of a sparse block, also where memory is filled at once: a dense one before it decides."""
+    said = []
+    for backend in ("base", "collapse"):
+        _, values = grow("sparse", to=160 * MIB, step=MIB, backend=backend, heap_min=0,
+                         collapse_min=0)
+        check(values["rss_grown"] < 48 * MIB, f"{backend}: {values}")
+        said.append(f"{values['rss_grown'] / MIB:.1f} MiB")
+    _, dense = grow(to=160 * MIB, step=MIB, backend="collapse", heap_min=0, collapse_min=0)
+    pages = (160 * MIB + dense["moved_bytes"]) // 4096
+    check(dense["faults"] < 0.7 * pages, f"{dense}, {pages} pages: on base pages")
+    return ", ".join(said) + f"; dense: {dense['faults']} faults"
+
+
+@case
 def limits():
     """Where accessible memory is counted nothing is taken in reserve, and what is there is used."""
     said = []

@@ -6,9 +6,11 @@
  *   small   a small block is allocated and freed each millisecond
  *   churn   blocks of 48 KiB come and go, each taking a page out of what was freed
  *   again   what was freed is allocated, filled and freed again, five times a second
+ *   holes   in each 32 MiB one block (of 512 KiB, say) comes and goes 50 times a second
+ *   once    nothing at first; then as small. What the first call gave back is rss_once
  * Prints as "name value" lines resident memory and the minor faults of that time.
  *
- * usage: waiting BLOCK BYTES MILLISECONDS small|churn|again
+ * usage: waiting BLOCK BYTES MILLISECONDS small|churn|again|holes|once
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -21,6 +23,7 @@
 #define KEEP_ONE_IN 64
 #define PAGE_BLOCK ((size_t)48 << 10)
 #define PAGES 64
+#define RUN ((size_t)128 << 10)
 
 static void tell(const char *name, long value)
 {
@@ -79,14 +82,48 @@ static void fill(void **blocks, size_t count, size_t size)
 			blocks[i] = filled(size);
 }
 
-/* Keeps runs of blocks, so that whole pages of small ones become free, too. */
-static void free_most(void **blocks, size_t count)
+/* Keeps runs of 128 KiB, so that whole pages of small blocks become free, but no segment does. */
+static void free_most(void **blocks, size_t count, size_t size)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (i / (count / KEEP_ONE_IN / 4 + 1) % KEEP_ONE_IN == 0)
+		if (i / (RUN / size) % KEEP_ONE_IN == 0)
 			continue;
 		free(blocks[i]);
 		blocks[i] = NULL;
+	}
+}
+
+static size_t segment_of(const void *block)
+{
+	return (uintptr_t)block >> 25;
+}
+
+/* In each segment two blocks stay and one comes and goes: by mallocs in turn, last freed first. */
+static size_t make_holes(void **blocks, size_t count, void **holes)
+{
+	size_t segment = 0, at = 0, found = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		at = segment_of(blocks[i]) == segment ? at + 1 : 0;
+		segment = segment_of(blocks[i]);
+		if (at == 10 || at == 12)
+			continue;
+		if (at == 11 && found < PAGES)
+			holes[found++] = blocks[i];
+		else
+			free(blocks[i]);
+	}
+	return found;
+}
+
+static void use_holes(void **holes, size_t found, size_t size, uint64_t end)
+{
+	while (now_ms() < end) {
+		for (size_t i = 0; i < found; i++)
+			free(holes[i]);
+		for (size_t i = found; i-- > 0;)
+			holes[i] = filled(size);
+		usleep(20000);
 	}
 }
 
@@ -104,7 +141,7 @@ static void go_on(const char *how, void **blocks, size_t count, size_t size, uin
 			usleep(1000);
 		} else {
 			fill(blocks, count, size);
-			free_most(blocks, count);
+			free_most(blocks, count, size);
 			usleep(200000);
 		}
 	}
@@ -121,10 +158,30 @@ int main(int argc, char **argv)
 		return 1;
 	fill(blocks, count, size);
 	tell("rss_full", rss());
-	free_most(blocks, count);
-	tell("rss_freed", rss());
+	const char *how = argv[4];
+	uint64_t time = strtoul(argv[3], NULL, 10);
 	long before = faults();
-	go_on(argv[4], blocks, count, size, now_ms() + strtoul(argv[3], NULL, 10));
+	if (strcmp(how, "holes") == 0) {
+		static void *holes[PAGES];
+		size_t found = make_holes(blocks, count, holes);
+
+		tell("segments", (long)found);
+		tell("rss_freed", rss());
+		use_holes(holes, found, size, now_ms() + time);
+	} else {
+		free_most(blocks, count, size);
+		tell("rss_freed", rss());
+		before = faults();
+		if (strcmp(how, "once") == 0) {
+			/* Sixteen calls are one look. */
+			usleep(1000000);
+			for (int i = 0; i < 16; i++)
+				free(filled(100000));
+			tell("rss_once", rss());
+			how = "small";
+		}
+		go_on(how, blocks, count, size, now_ms() + time);
+	}
 	tell("faults", faults() - before);
 	tell("rss", rss());
 	return 0;

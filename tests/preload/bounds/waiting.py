@@ -13,8 +13,8 @@ LEFT = 16 * MIB  # one block in 64 that stays, pages of 64 KiB around it, and a 
 BLOCKS = (100, 4096, 16384)
 
 
-def goes_on(how, block, milliseconds, backend="base", **options):
-    ran = run(program("waiting"), str(block), str(TOTAL), str(milliseconds), how, backend=backend,
+def goes_on(how, block, milliseconds, backend="base", total=TOTAL, **options):
+    ran = run(program("waiting"), str(block), str(total), str(milliseconds), how, backend=backend,
               **options)
     return ran.good().values()
 
@@ -51,6 +51,32 @@ def stays_while_it_is_used_again():
         check(times < 2, f"{block} B: faulted in {times:.1f} times: {values}")
         said.append(f"{times:.2f}")
     return "faulted in " + ", ".join(said) + " times"
+
+
+@case
+def goes_back_beside_pages_in_use_of_many_segments():
+    """More than notes are taken of at a time: they have turns."""
+    values = goes_on("holes", 512 << 10, 5000, total=256 * MIB)
+    check(values["segments"] >= 7, f"{values}")
+    check(values["rss"] < values["rss_full"] / 4, f"{values}")
+    return f"{values['rss'] / MIB:.1f} MiB of {values['segments']} segments"
+
+
+@case
+def in_small_portions():
+    """No call has to wait until all of a large heap is given back: WAITING_BYTES and a segment."""
+    values = goes_on("once", 4096, 2500, total=512 * MIB)
+    once = values["rss_freed"] - values["rss_once"]
+    check(values["rss_freed"] > 400 * MIB, f"nothing had to wait: {values}")
+    check(0 < once <= 64 * MIB, f"{once / MIB:.1f} MiB at once: {values}")
+    check(values["rss"] < 64 * MIB, f"{values}")
+    return f"{once / MIB:.1f} MiB at once, {values['rss'] / MIB:.1f} MiB left"
+
+
+@case
+def a_clock_that_allocates():
+    deepest = run(program("ownclock"), backend="base").good().values()["deepest"]
+    check(1 <= deepest <= 3, f"nested {deepest} times")
 
 
 @case
