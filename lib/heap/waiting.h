@@ -10,8 +10,8 @@
  * and goes on with little would hold most of it for good. Here it looks at all of its segments
  * every now and then, when it allocates. WAITING_DELAYS purge delays after it was freed
  *  - what waits in a segment from which no page came into use meanwhile goes back;
- *  - where pages did, what has waited all along goes back. That takes a note of what waits where,
- *    of WAITING_SEGMENTS segments at a time; one that was purged makes room for another.
+ *  - where pages did, what has waited all along goes back. That takes a note of what waits, which
+ *    stands where the first slice of a segment has room behind mimalloc's tables.
  * What a program frees and uses again within that time it has faulted in once, as before.
  *
  * A look takes some ten nanoseconds a free span: the more there are, the fewer looks. It gives back
@@ -26,7 +26,6 @@
 
 #include <time.h>
 
-#define WAITING_SEGMENTS 4
 #define WAITING_DELAYS 20
 #define WAITING_LOOKS 5 /* in that time */
 #define WAITING_SPANS 1024 /* more than this put the next look off */
@@ -34,20 +33,23 @@
 #define WAITING_SOON 25 /* in that time, when a look has given back so much */
 
 struct waiting {
-	const mi_segment_t *segment; /* a name: it may be gone */
-	unsigned int look; /* at which it was last seen */
-	bool spent; /* it was purged, and its turn is over */
+	/* Whose note it is: what else is found there is none. */
+	const mi_segment_t *segment;
+	mi_threadid_t thread;
+	unsigned int look; /* at which the segment was last seen */
 	mi_msecs_t since; /* as all times here on mimalloc's clock */
 	mi_commit_mask_t all_along; /* has waited ever since */
 };
 
+_Static_assert(sizeof(mi_segment_t) + sizeof(struct waiting) <= MI_SEGMENT_SLICE_SIZE,
+	"there is no room for a note");
+
 static mi_msecs_t waiting_delay; /* WAITING_DELAYS delays; 0: nothing ever waits. Set once. */
 
-/* This thread: may anything wait, is it looking, when to look next, and what it saw. */
+/* This thread: may anything wait, is it looking, which look is it, and when is the next. */
 static __thread bool waiting_any, waiting_busy;
 static __thread unsigned int waiting_look_no;
 static __thread mi_msecs_t waiting_next;
-static __thread struct waiting waiting_seen[WAITING_SEGMENTS];
 
 /* Set the purge delay in milliseconds, before the first allocation. */
 static void waiting_init(unsigned int purge_delay_ms)
@@ -61,16 +63,26 @@ static inline void waiting_begins(void)
 	waiting_any = waiting_delay != 0;
 }
 
+static inline struct waiting *waiting_note(mi_segment_t *segment)
+{
+	return (struct waiting *)(void *)(segment + 1);
+}
+
+static inline bool waiting_is_note(const struct waiting *w, const mi_segment_t *segment)
+{
+	return w->segment == segment && w->thread == _mi_thread_id();
+}
+
 /* To be called when a page of this thread's came into use. */
 static inline void waiting_page_taken(const mi_page_t *page)
 {
 	if (pg64_likely(!waiting_any) || !page)
 		return;
-	const mi_segment_t *segment = _mi_page_segment(page);
-	for (struct waiting *w = waiting_seen; w < waiting_seen + WAITING_SEGMENTS; w++)
-		if (w->segment == segment)
-			mi_commit_mask_create_intersect(
-				&w->all_along, &segment->decommit_mask, &w->all_along);
+	mi_segment_t *segment = _mi_page_segment(page);
+	struct waiting *w = waiting_note(segment);
+	if (waiting_is_note(w, segment))
+		mi_commit_mask_create_intersect(
+			&w->all_along, &segment->decommit_mask, &w->all_along);
 }
 
 /* Purge those parts of a segment that are in @mask, none of them in use. Returns bytes. */
@@ -89,42 +101,29 @@ static size_t waiting_purge(mi_segment_t *segment, const mi_commit_mask_t *mask)
 	return bytes;
 }
 
-/* The note of a segment, or one that is free for it, or NULL. */
-static struct waiting *waiting_note(const mi_segment_t *segment)
-{
-	struct waiting *unused = NULL;
-
-	for (struct waiting *w = waiting_seen; w < waiting_seen + WAITING_SEGMENTS; w++) {
-		bool fresh = w->segment && waiting_look_no - w->look <= 1;
-
-		if (fresh && w->segment == segment)
-			return w->spent ? NULL : w;
-		if (!fresh || w->spent)
-			unused = w;
-	}
-	return unused;
-}
-
 /* Pages come and go in this segment: what of it does not? Returns bytes that were given back. */
 static size_t waiting_see(mi_segment_t *segment, mi_msecs_t now)
 {
 	struct waiting *w = waiting_note(segment);
+	bool known = waiting_is_note(w, segment) && waiting_look_no - w->look <= 1;
+	size_t bytes = 0;
 
-	if (!w || (w->segment == segment && w->look == waiting_look_no))
-		return 0;
-	if (w->segment != segment || waiting_look_no - w->look > 1) {
-		*w = (struct waiting){.segment = segment,
-			.look = waiting_look_no,
-			.since = now,
-			.all_along = segment->decommit_mask};
-		return 0;
+	if (known) {
+		if (w->look == waiting_look_no)
+			return 0;
+		w->look = waiting_look_no;
+		mi_commit_mask_create_intersect(
+			&w->all_along, &segment->decommit_mask, &w->all_along);
+		if (now - w->since < waiting_delay)
+			return 0;
+		bytes = waiting_purge(segment, &w->all_along);
 	}
-	w->look = waiting_look_no;
-	mi_commit_mask_create_intersect(&w->all_along, &segment->decommit_mask, &w->all_along);
-	if (now - w->since < waiting_delay)
-		return 0;
-	w->spent = true;
-	return waiting_purge(segment, &w->all_along);
+	*w = (struct waiting){.segment = segment,
+		.thread = _mi_thread_id(),
+		.look = waiting_look_no,
+		.since = now,
+		.all_along = segment->decommit_mask};
+	return bytes;
 }
 
 /* Of one segment. Returns bytes that were given back. */

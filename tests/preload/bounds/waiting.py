@@ -55,7 +55,6 @@ def stays_while_it_is_used_again():
 
 @case
 def goes_back_beside_pages_in_use_of_many_segments():
-    """More than notes are taken of at a time: they have turns."""
     values = goes_on("holes", 512 << 10, 5000, total=256 * MIB)
     check(values["segments"] >= 7, f"{values}")
     check(values["rss"] < values["rss_full"] / 4, f"{values}")
