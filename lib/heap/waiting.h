@@ -164,18 +164,11 @@ static PG64_COLD void waiting_look(mi_segments_tld_t *tld, mi_msecs_t now)
 		now + waiting_delay / WAITING_LOOKS * (mi_msecs_t)(1 + spans / WAITING_SPANS);
 }
 
-/*
- * To be called where an allocation of @size bytes leaves the fast path, the engine being at rest.
- * Larger blocks come here each time, small ones once a few KiB. The coarse clock is a few
- * nanoseconds, and up to a tick of the kernel's behind.
- */
-static inline void waiting_step(mi_heap_t *heap, size_t size)
+/* The coarse clock is a few nanoseconds, and up to a tick of the kernel's behind. */
+static PG64_COLD void waiting_look_in_time(mi_heap_t *heap)
 {
-	static __thread uint8_t larger;
 	struct timespec t = {0};
 
-	if (pg64_likely(!waiting_any) || (size > MI_SMALL_SIZE_MAX && ++larger % 16 != 0))
-		return;
 	/*
 	 * A thread that has ended may allocate once more, in destructors. And a clock_gettime() of
 	 * the program's own may come here.
@@ -188,6 +181,19 @@ static inline void waiting_step(mi_heap_t *heap, size_t size)
 	mi_msecs_t now = (mi_msecs_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 	if (pg64_unlikely(now >= waiting_next))
 		waiting_look(&heap->tld->segments, now);
+}
+
+/*
+ * To be called where an allocation of @size bytes leaves the fast path, the engine being at rest.
+ * Larger blocks come here each time, small ones once a few KiB. Nothing of it is on the caller's
+ * stack: its last call must be able to take the place of its frame.
+ */
+static inline void waiting_step(mi_heap_t *heap, size_t size)
+{
+	static __thread uint8_t larger;
+
+	if (pg64_unlikely(waiting_any) && (size <= MI_SMALL_SIZE_MAX || ++larger % 16 == 0))
+		waiting_look_in_time(heap);
 }
 
 #endif /* PG64_HEAP_WAITING_H */
