@@ -119,12 +119,15 @@ static bool seems_touched(uintptr_t addr, uintptr_t end)
 	return touched || !nothing_changed(before);
 }
 
+/* An empty range, or one that wraps around, is nothing that the kernel would touch. */
+static bool in_hull(uintptr_t addr, uintptr_t end)
+{
+	return addr < regions.high && end > regions.low && end > addr;
+}
+
 bool pg64_regions_maybe(uintptr_t addr, size_t len)
 {
-	uintptr_t end = addr + len;
-
-	/* An empty range, or one that wraps around, is nothing that the kernel would touch. */
-	return addr < regions.high && end > regions.low && end > addr && seems_touched(addr, end);
+	return in_hull(addr, addr + len) && seems_touched(addr, addr + len);
 }
 
 static bool insert_at(uint32_t i, struct pg64_region region)
@@ -289,7 +292,7 @@ bool pg64_regions_find(uintptr_t addr, size_t len, struct pg64_region *region)
 
 bool pg64_regions_next(uintptr_t addr, uintptr_t end, struct pg64_region *region)
 {
-	if (addr >= end || !pg64_regions_maybe(addr, end - addr))
+	if (!in_hull(addr, end))
 		return false;
 	uint32_t before = begin_look();
 	bool found = first_in(addr, end, region);
@@ -335,7 +338,7 @@ static bool look_at(uintptr_t addr, uintptr_t end, struct pg64_look *look)
 
 bool pg64_regions_look(uintptr_t addr, uintptr_t end, struct pg64_look *look)
 {
-	if (addr >= end || !pg64_regions_maybe(addr, end - addr))
+	if (!in_hull(addr, end))
 		return false;
 	uint32_t before = begin_look();
 	bool found = look_at(addr, end, look);

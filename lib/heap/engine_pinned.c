@@ -260,6 +260,14 @@ static PG64_COLD void *malloc_and_tell(mi_heap_t *heap, size_t size, bool zero, 
 	return block;
 }
 
+/* What a thread freed inside segments that are still in use waits for its delay: end the wait. */
+static void purge_free_spans(mi_segments_tld_t *tld)
+{
+	for (size_t bin = 0; bin <= MI_SEGMENT_BIN_MAX; bin++)
+		for (mi_slice_t *slice = tld->spans[bin].first; slice; slice = slice->next)
+			mi_segment_delayed_decommit(_mi_ptr_segment(slice), true, tld->stats);
+}
+
 /*
  * Under a limit of accessible memory (RLIMIT_DATA) the engine gives up when the free span that it
  * likes best cannot be committed, while what waits for its purge would do. Give that back at once;
@@ -273,10 +281,7 @@ static PG64_COLD bool flush_purges(void)
 	/* A thread for which there was no memory even for its heap. */
 	if (!mi_heap_is_initialized(heap))
 		return false;
-	mi_segments_tld_t *tld = &heap->tld->segments;
-	for (size_t bin = 0; bin <= MI_SEGMENT_BIN_MAX; bin++)
-		for (mi_slice_t *slice = tld->spans[bin].first; slice; slice = slice->next)
-			mi_segment_delayed_decommit(_mi_ptr_segment(slice), true, tld->stats);
+	purge_free_spans(&heap->tld->segments);
 	return pg64_counted(PG64_C_heap_decommit_bytes) != before;
 }
 
@@ -335,6 +340,8 @@ static void set_option(mi_option_t option, long value)
 
 void pg64_heap_init(const struct pg64_config *config)
 {
+	bool limited = pg64_sys_rlimit(RLIMIT_AS) != UINT64_MAX;
+
 	for (int i = 0; i < _mi_option_last; i++)
 		options[i].init = INITIALIZED;
 	set_option(mi_option_eager_commit, 0);
@@ -342,8 +349,8 @@ void pg64_heap_init(const struct pg64_config *config)
 	set_option(mi_option_decommit_delay, (long)config->purge_delay_ms);
 	recent_init(config->purge_delay_ms);
 	waiting_init(config->purge_delay_ms);
-	grow_init();
-	kept_init(config->purge_delay_ms);
+	kept_init(config->purge_delay_ms, limited);
+	grow_init(limited);
 	set_option(mi_option_use_numa_nodes, 1);
 	mi_register_error(on_error, NULL);
 }
@@ -455,14 +462,6 @@ size_t pg64_heap_usable_size(const void *block)
 bool pg64_heap_owns(const void *block)
 {
 	return pg64_owned(block);
-}
-
-/* What a thread freed inside segments that are still in use waits for its delay: end the wait. */
-static void purge_free_spans(mi_segments_tld_t *tld)
-{
-	for (size_t bin = 0; bin <= MI_SEGMENT_BIN_MAX; bin++)
-		for (mi_slice_t *slice = tld->spans[bin].first; slice; slice = slice->next)
-			mi_segment_delayed_decommit(_mi_ptr_segment(slice), true, tld->stats);
 }
 
 bool pg64_heap_trim(void)

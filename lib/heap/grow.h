@@ -27,11 +27,12 @@
 /* From here on a copy is made with a thought for the pages of the new block. */
 #define GROW_LARGE (4 * PG64_MIB)
 
-static bool grow_ahead; /* an eighth more? Set once. */
+static bool grow_spare; /* may an eighth more be asked for? Set once. */
 
-static void grow_init(void)
+/* @limited: address space is. */
+static void grow_init(bool limited)
 {
-	grow_ahead = pg64_sys_rlimit(RLIMIT_AS) == UINT64_MAX;
+	grow_spare = !limited;
 }
 
 static bool grow_is_zero(const void *page, size_t len)
@@ -140,16 +141,6 @@ static bool grow_into_granules(mi_segment_t *segment, mi_slice_t *slice, size_t 
 	return true;
 }
 
-/* The slices that mimalloc would give a block of @size bytes. */
-static size_t grow_slices(size_t size)
-{
-	size_t unit = size > MI_MEDIUM_PAGE_SIZE && size <= MI_LARGE_OBJ_SIZE_MAX
-			      ? MI_MEDIUM_PAGE_SIZE
-			      : MI_SEGMENT_SLICE_SIZE;
-
-	return pg64_align_up(_mi_os_good_alloc_size(size), unit) / MI_SEGMENT_SLICE_SIZE;
-}
-
 /* Make room for @size bytes where the block is. */
 static bool grow_here(void *block, size_t size)
 {
@@ -164,7 +155,9 @@ static bool grow_here(void *block, size_t size)
 		mi_page_has_aligned(page) || block != _mi_page_start(segment, page, NULL) ||
 		(!own_segment && size > MI_LARGE_OBJ_SIZE_MAX))
 		return false;
-	size_t have = slice->slice_count, want = grow_slices(size);
+	/* As mimalloc would for a new block. */
+	size_t have = slice->slice_count;
+	size_t want = recent_page_bytes(_mi_os_good_alloc_size(size)) / MI_SEGMENT_SLICE_SIZE;
 	if (want <= have)
 		return false;
 	return own_segment ? grow_into_granules(segment, slice, want)
@@ -194,7 +187,7 @@ static void *grow_spacious(size_t size)
 	int error = errno;
 	void *block = NULL;
 
-	if (grow_ahead && !pg64_arena_is_exact())
+	if (grow_spare && !pg64_arena_is_exact())
 		block = generic_malloc(mi_get_default_heap(), size + size / 8, false, 0);
 	errno = error;
 	return block;

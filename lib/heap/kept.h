@@ -80,10 +80,10 @@ static __thread mi_segment_t *kept_rest;
 static __thread mi_commit_mask_t kept_unused;
 static __thread mi_msecs_t kept_rest_end;
 
-/* Set the purge delay in milliseconds, before the first allocation. */
-static void kept_init(unsigned int purge_delay_ms)
+/* Set the purge delay in milliseconds, before the first allocation. @limited: address space is. */
+static void kept_init(unsigned int purge_delay_ms, bool limited)
 {
-	if (pg64_sys_rlimit(RLIMIT_AS) == UINT64_MAX)
+	if (!limited)
 		kept.delay = (mi_msecs_t)purge_delay_ms * KEPT_DELAYS;
 }
 

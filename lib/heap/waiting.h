@@ -14,10 +14,9 @@
  *    stands where the first slice of a segment has room behind mimalloc's tables.
  * What a program frees and uses again within that time it has faulted in once, as before.
  *
- * A look takes some ten nanoseconds a free span: the more there are, the fewer looks. It gives back
- * WAITING_BYTES and a segment at most, which takes some milliseconds, and leaves the rest to the
- * next one, soon. Nobody looks for a thread that makes no call; malloc_trim() in that thread gives
- * all back.
+ * A look goes over all free spans: the more there are, the fewer looks. It gives back
+ * WAITING_BYTES and a segment at most, and leaves the rest to the next one, soon. Nobody looks for
+ * a thread that makes no call; malloc_trim() in that thread gives all back.
  *
  * Errors: none. Thread safety: all of it works on segments of the calling thread.
  */
@@ -164,7 +163,7 @@ static PG64_COLD void waiting_look(mi_segments_tld_t *tld, mi_msecs_t now)
 		now + waiting_delay / WAITING_LOOKS * (mi_msecs_t)(1 + spans / WAITING_SPANS);
 }
 
-/* The coarse clock is a few nanoseconds, and up to a tick of the kernel's behind. */
+/* By the coarse clock, which is cheaper, and up to a tick of the kernel's behind. */
 static PG64_COLD void waiting_look_in_time(mi_heap_t *heap)
 {
 	struct timespec t = {0};

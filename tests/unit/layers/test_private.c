@@ -99,7 +99,25 @@ static void small_blocks(void)
 	is_alive();
 }
 
-static const struct test_case cases[] = {CASE(deleted), CASE(cleared), CASE(small_blocks)};
+/* realloc() takes a block out of the heap, also where it could grow in it: it outlives the heap. */
+static void moved_out(void)
+{
+	const size_t size = 200 << 10;
+	struct pg64_heap *heap = start(100);
+	char *block = pg64_heap_new_block(heap, size, 16);
+
+	REQUIRE(block);
+	memset(block, 'x', size);
+	char *grown = pg64_heap_realloc(block, 2 * size);
+	REQUIRE(grown);
+	pg64_heap_delete(heap);
+	is_alive();
+	CHECK(grown != block && grown[0] == 'x' && memcmp(grown, grown + 1, size - 1) == 0);
+	pg64_heap_free(grown);
+}
+
+static const struct test_case cases[] = {
+	CASE(deleted), CASE(cleared), CASE(small_blocks), CASE(moved_out)};
 
 int main(int argc, char **argv)
 {

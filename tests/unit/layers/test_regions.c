@@ -2,6 +2,9 @@
 /*
  * The table of the program's regions, against a model with one entry a page.
  */
+#include <pthread.h>
+#include <sched.h>
+
 #include "arena/regions.h"
 #include "base/counters.h"
 #include "layers.h"
@@ -252,6 +255,50 @@ static void gaps(void)
 	CHECK(pg64_regions_maybe(BASE + PAGE - 1, PAGE));
 }
 
+static bool changing;
+
+/* Each change moves all of the table that is behind it. */
+static void *change(void *unused)
+{
+	(void)unused;
+	while (__atomic_load_n(&changing, __ATOMIC_RELAXED)) {
+		for (size_t i = 0; i < 8; i++)
+			pg64_regions_add(BASE + 2 * i * PAGE, PAGE, PG64_MEM_SHARED, false);
+		pg64_regions_remove(BASE, 16 * PAGE);
+	}
+	return NULL;
+}
+
+/* What others change meanwhile is not seen by who looks, though nobody holds the lock. */
+static void looks_beside_changes(void)
+{
+	const uintptr_t base = BASE + PAGES * PAGE;
+	struct pg64_region found;
+	struct pg64_look look;
+	pthread_t thread;
+	size_t wrong = 0;
+
+	for (size_t i = 0; i < PAGES; i++)
+		pg64_regions_add(base + 2 * i * PAGE, PAGE, PG64_MEM_ANON, (uint32_t)i % 7);
+	__atomic_store_n(&changing, true, __ATOMIC_RELAXED);
+	REQUIRE(pthread_create(&thread, NULL, change, NULL) == 0);
+	for (size_t round = 0; round < 100000; round++) {
+		size_t i = test_below(PAGES);
+		uintptr_t at = base + 2 * i * PAGE;
+
+		wrong += !pg64_regions_find(at, PAGE, &found) || found.start != at ||
+			 found.end != at + PAGE || found.fenced != i % 7;
+		wrong += !pg64_regions_look(at, at + PAGE, &look) || !look.whole || !look.ours ||
+			 look.first.fenced != i % 7;
+		wrong += pg64_regions_find(at + PAGE, PAGE, &found);
+		if (round % 1000 == 0)
+			sched_yield();
+	}
+	__atomic_store_n(&changing, false, __ATOMIC_RELAXED);
+	REQUIRE(pthread_join(thread, NULL) == 0);
+	CHECK_EQ(wrong, 0);
+}
+
 /* The locks are free again on both sides of a fork that holds them. */
 static void fork_keeps_it(void)
 {
@@ -273,7 +320,8 @@ int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {CASE(against_model), CASE(cuts), CASE(nonsense),
 		CASE(full_table), CASE(joined), CASE(joined_leave_room), CASE(looks),
-		CASE(openings_leave_room), CASE(gaps), CASE(fork_keeps_it)};
+		CASE(openings_leave_room), CASE(gaps), CASE(looks_beside_changes),
+		CASE(fork_keeps_it)};
 
 	return RUN_CASES(cases, argc, argv);
 }
