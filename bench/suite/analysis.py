@@ -112,16 +112,20 @@ class Analysis:
     def plane(self, group=None):
         """{variant: (time ratio, memory ratio)} to glibc, over the results that have both.
 
-        Only variants that have all of these results: a mean over others cannot be compared.
+        All variants over the same results, as means over others cannot be compared: of what was
+        measured under all variants, if anything was (a run may have been cut), or else variants
+        that have all of glibc's results.
         """
         if "glibc" not in self.bases:
             return {}, 0
-        kept = [result for result in (self.groups[group] if group else self.results)
-                if self.figure("memory", result)
-                and self.estimate_pair(result, "glibc") is not None]
+        every = [{variant: self.estimate_pair(result, variant) for variant in self.variants}
+                 for result in (self.groups[group] if group else self.results)
+                 if self.figure("memory", result)
+                 and self.estimate_pair(result, "glibc") is not None]
+        kept = [found for found in every if all(found.values())] or every
         points = {}
         for variant in self.variants:
-            both = [self.estimate_pair(result, variant) for result in kept]
+            both = [found[variant] for found in kept]
             if both and all(both):
                 points[variant] = tuple(pairs.mean_of(axis) for axis in zip(*both))
         return points, len(kept)

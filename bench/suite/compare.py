@@ -211,7 +211,7 @@ def differences(old, new):
     before, after = old.data.get("versions") or {}, new.data.get("versions") or {}
     found += [f"another version of {name}: {before.get(name)}, now {after.get(name)}"
               for name in sorted({*before, *after})
-              if name != "pg64" and before.get(name) != after.get(name)]
+              if name not in ("pg64", "sources") and before.get(name) != after.get(name)]
     for name in new.variants:
         if name in old.variants:
             lines = [{key: run.variants[name].get(key)

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import glob
+import hashlib
 import mmap
 import os
 import platform
@@ -15,6 +16,11 @@ PACKAGES = ("libc6", "libmimalloc2.0", "libmimalloc3", "libjemalloc2", "libtcmal
             "libtcmalloc-minimal4t64", "postgresql-15", "postgresql-17", "redis-server",
             "memcached", "sqlite3", "python3", "gcc", "clang", "git", "coreutils", "xz-utils",
             "nodejs", "openjdk-17-jdk-headless", "openjdk-21-jdk-headless", "libbenchmark-dev")
+
+# Of the tree, as paths: pg64, and what measures it.
+MEASURED = ("lib", "preload", "subprojects/mimalloc.wrap", "subprojects/packagefiles/mimalloc",
+            "meson.build", "meson_options.txt", "bench/run", "bench/suite", "bench/micro",
+            "bench/alloc", "bench/load")
 
 
 def _read(path):
@@ -128,12 +134,28 @@ def machine():
 
 
 def _commit(root):
-    """Short name of the commit that is checked out, "+" for changes on top."""
+    """Short name of the commit that is checked out, "+" for changes of what is measured."""
     git = ("git", "-c", "safe.directory=*", "-C", root)
     name = _said(*git, "rev-parse", "--short=12", "HEAD")
-    if name and _said(*git, "status", "--porcelain", "--untracked-files=no"):
+    if name and _said(*git, "status", "--porcelain", "--untracked-files=no", "--", *MEASURED):
         name += "+"
     return name
+
+
+def sources(root):
+    """A digest of all that is measured, and measures: the same for the same files only."""
+    paths, digest = [], hashlib.sha256()
+    for name in MEASURED:
+        top = os.path.join(root, name)
+        paths += [top] if os.path.isfile(top) else [
+            os.path.join(folder, file) for folder, _, files in os.walk(top) for file in files
+            if "__pycache__" not in folder]
+    for path in sorted(paths):
+        with open(path, "rb") as file:
+            contents = file.read()
+        digest.update(f"{os.path.relpath(path, root)} {len(contents)}\n".encode())
+        digest.update(contents)
+    return digest.hexdigest()[:16]
 
 
 def versions(root):
@@ -146,4 +168,5 @@ def versions(root):
             found[words[1]] = words[2]
     version = _first(r"version: '([^']*)'", _read(os.path.join(root, "meson.build")))
     found["pg64"] = " ".join(filter(None, (version, _commit(root))))
+    found["sources"] = sources(root)
     return found

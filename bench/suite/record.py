@@ -14,7 +14,8 @@ result.json, format "pg64-bench-1":
                                "hypervisor", "page_bytes", "tlb_counters", "fault_ns",
                                "system_call_ns", "damon", ...}
     knobs                     {knob: value} as found before the run
-    versions                  {program or library: version}; "pg64" has the commit
+    versions                  {program or library: version}; "pg64" has the commit, "sources" a
+                              digest of what was measured and what measured it
     variants                  {name: {"label", "family", "env", "preload", "setting", "knobs"}}
     results                   {name: {"label", "group", "primary", "workload"}}, in report order
     figures                   {name: {"unit", "better", "label"}}

@@ -136,7 +136,8 @@ def plan(workloads, variants, rounds, record):
 
 
 class Run:
-    """One run over a plan. `deadline_s`: no sample begins later than this after the start."""
+    """One run over a plan. `deadline_s`: no round of a workload begins that would not have ended
+    by then, in seconds after the start. A part of a round could not be compared."""
 
     def __init__(self, record, settings, build, quick=False, deadline_s=None, clock=None):
         self.record, self.settings, self.build = record, settings, build
@@ -144,9 +145,11 @@ class Run:
         self.clock = clock or Clock()
         self.failed = 0
 
-    def out_of_time(self, workload, variant):
-        return self.deadline_s is not None and \
-            self.clock.elapsed() + self.clock.expect(workload, variant) > self.deadline_s
+    def out_of_time(self, todo):
+        """Does `todo` begin with samples of a round that could not be ended?"""
+        ahead = sum(self.clock.expect(workload, variant) for workload, number, variant in todo
+                    if (workload, number) == todo[0][:2])
+        return self.deadline_s is not None and self.clock.elapsed() + ahead > self.deadline_s
 
     def one(self, place, workload, number, variant):
         """Make one sample and record it, its failure as well."""
@@ -177,7 +180,8 @@ class Run:
                 workload.prepare(place)
                 self.clock.prepared.add(workload.name)
                 for index, (_, number, variant) in enumerate(todo):
-                    if self.out_of_time(workload, variant):
+                    first = index == 0 or number != todo[index - 1][1]
+                    if first and self.out_of_time(todo[index:]):
                         return False
                     sample = self.one(place, workload, number, variant)
                     self.clock.say(f"{workload.name}, round {number}: {variant.name}: "
@@ -195,7 +199,7 @@ class Run:
             mine = [item for item in todo if item[0].name == name]
             rest = [item for item in todo if item[0].name in names[position + 1:]]
             workload, _, variant = mine[0]
-            if self.out_of_time(workload, variant):
+            if self.out_of_time(mine):
                 late.append(name)
                 continue
             try:

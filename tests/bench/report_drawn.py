@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The dots of the report and of its pictures: full where a ratio is told from 1, and only there."""
+"""What is drawn: dots, full where a ratio is told from 1 and only there; the plane of a cut run."""
 import re
 import unittest
 from unittest import mock
@@ -61,6 +61,29 @@ class Dots(unittest.TestCase):
                 for line in figure.axes[0].lines if line.get_marker() == "o"}
         full = pictures.COLOURS["pg64"]
         self.assertEqual(dots, {0.5: full, 1.0: "#ffffff", 0.6: "#ffffff"})
+
+
+class Plane(unittest.TestCase):
+    """A run whose time was up in the middle of a round has its other results in the plane."""
+
+    def points(self, without):
+        data = synthetic.make(rounds=3, variants=("glibc", "pg64"), workloads={
+            "one": [(name, [(name, name, "wall_s")]) for name in TIMES]})
+        for sample in data["samples"]:
+            for figures in sample["results"].values():
+                figures["rss_bytes"] = 100
+        data["samples"] = [sample for sample in data["samples"]
+                           if (sample["workload"], sample["variant"]) not in without]
+        return Analysis(Run(data), 300).plane()
+
+    def test_one_result_of_one_variant(self):
+        points, results = self.points([("alone", "pg64")])
+        self.assertEqual((sorted(points), results), (["glibc", "pg64"], 2))
+
+    def test_nothing_that_all_have(self):
+        points, results = self.points([(name, "pg64") for name in TIMES if name != "told"]
+                                      + [("told", "glibc")])
+        self.assertEqual((sorted(points), results), (["glibc"], 2))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The benchmark runner: order, records, resumption, failures, knobs. Its workloads here are fakes;
 one test runs bench/run itself and ends it in the middle."""
+import argparse
 import contextlib
 import ctypes
 import fcntl
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 import unittest
+from unittest import mock
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 sys.path[:0] = [os.path.join(ROOT, "bench", "suite"), os.path.join(ROOT, "tests", "lib")]
@@ -77,8 +79,8 @@ class Case(unittest.TestCase):
         return Record(self.folder).create({"level": "quick"})
 
     def run_all(self, workload, record, rounds=2, settings=None, **options):
-        run = runner.Run(record, settings or NoSettings(), BUILD,
-                         clock=runner.Clock(io.StringIO()), **options)
+        options.setdefault("clock", runner.Clock(io.StringIO()))
+        run = runner.Run(record, settings or NoSettings(), BUILD, **options)
         todo = runner.plan([workload], [GLIBC, PG64], rounds, record)
         return run, run.all(todo)
 
@@ -98,28 +100,27 @@ class Order(unittest.TestCase):
         self.assertIn(["b", "a"], orders)
 
 
+def command():
+    """bench/run as a module, with workloads that no other test has scaled down."""
+    loader = importlib.machinery.SourceFileLoader("bench_run", os.path.join(ROOT, "bench", "run"))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    loader.exec_module(module := importlib.util.module_from_spec(spec))
+    return module
+
+
 class Estimates(Case):
     """What `--quick` says that it will take, on the machines that the estimates are for."""
 
     QUICK_S = 300
 
-    @staticmethod
-    def command():
-        """bench/run as a module, with workloads that no other test has scaled down."""
-        loader = importlib.machinery.SourceFileLoader("bench_run",
-                                                      os.path.join(ROOT, "bench", "run"))
-        spec = importlib.util.spec_from_loader(loader.name, loader)
-        loader.exec_module(module := importlib.util.module_from_spec(spec))
-        return module
-
     def test_a_quick_run_is_five_minutes(self):
-        command = self.command()
-        workloads = command.choose_workloads("quick", [])
+        run = command()
+        workloads = run.choose_workloads("quick", [])
         before = [(w.memory_bytes, w.estimate_s, w.setup_s) for w in workloads]
         for workload in workloads:
             workload.scale_down()
-        todo = runner.plan(workloads, command.choose_variants("quick", None),
-                           command.ROUNDS["quick"], self.record())
+        todo = runner.plan(workloads, run.choose_variants("quick", None),
+                           run.ROUNDS["quick"], self.record())
         takes = runner.Clock(io.StringIO()).left(todo)
         for workload, found in zip(workloads, before):
             workload.memory_bytes, workload.estimate_s, workload.setup_s = found
@@ -127,7 +128,7 @@ class Estimates(Case):
         self.assertGreater(takes, self.QUICK_S * 0.8, "it could show more")
 
     def test_a_quick_run_shows_all_sorts(self):
-        groups = {workload.group for workload in self.command().choose_workloads("quick", [])}
+        groups = {workload.group for workload in command().choose_workloads("quick", [])}
         self.assertGreaterEqual(groups, {
             "start-up", "first touch", "malloc and free", "random reads", "malloc benchmarks",
             "PostgreSQL", "Redis", "programs"})
@@ -179,6 +180,19 @@ class Samples(Case):
         workload = Fake()
         _, late = self.run_all(workload, self.record(), deadline_s=0)
         self.assertEqual((late, workload.log), (["fake"], []))
+
+    def test_the_time_is_up_for_a_round(self):
+        """Two rounds of 20 s end within 50 s; of a third one only half would."""
+        class Slow(Fake):
+            estimate_s = 10.0
+
+            def sample(self, place, variant):
+                clock.begin -= 10
+                return super().sample(place, variant)
+        clock, workload, record = runner.Clock(io.StringIO()), Slow(), self.record()
+        _, late = self.run_all(workload, record, rounds=3, deadline_s=50, clock=clock)
+        self.assertEqual(late, ["fake"])
+        self.assertEqual([sample["round"] for sample in record.samples], [1, 1, 2, 2])
 
     def test_a_run_whose_time_was_up_is_not_ended(self):
         record = self.record()
@@ -241,6 +255,35 @@ class Resumption(Case):
         with self.assertRaisesRegex(RecordError, "--resume"):
             self.record()
 
+    def test_only_as_it_was_begun(self):
+        run, known = command(), {"versions": {"pg64": "1 abc", "sources": machine.sources(ROOT)},
+                                 "machine": machine.machine(), "workloads": ["startup"],
+                                 "variants": {"glibc": {}, "pg64": {}}}
+
+        class Settings:
+            def __init__(self, why=None):
+                self.why = why
+
+            def missing(self, variant):
+                return self.why if variant.name == "pg64" else None
+
+        def resume(settings, **changed):
+            options = argparse.Namespace(resume=tempfile.mkdtemp(dir=self.temporary.name))
+            Record(os.path.join(options.resume, "run")).create({**known, **changed})
+            options.resume = os.path.join(options.resume, "run")
+            return run.resume(options, settings)
+
+        with mock.patch.dict(os.environ, PG64_LIBRARY=os.environ.get("PG64_LIBRARY", __file__)):
+            _, workloads, found = resume(Settings())
+            self.assertEqual([workload.name for workload in workloads], ["startup"])
+            self.assertEqual([variant.name for variant in found], ["glibc", "pg64"])
+            for settings, changed, wanted in (
+                    (Settings("no right to set knobs"), {}, "pg64: no right to set knobs"),
+                    (Settings(), {"versions": {"pg64": "1 abc", "sources": "0"}}, "other sources"),
+                    (Settings(), {"machine": {**known["machine"], "cpu": "another"}}, "another")):
+                with self.assertRaisesRegex(SystemExit, wanted):
+                    resume(settings, **changed)
+
     def test_what_is_no_record(self):
         for text in ("", "[]", '{"format": "other"}'):
             path = os.path.join(self.temporary.name, "result.json")
@@ -290,6 +333,20 @@ class Commands(Case):
 
 
 class Machine(unittest.TestCase):
+    def test_sources_are_told_apart(self):
+        with tempfile.TemporaryDirectory() as root:
+            seen = set()
+            for name, text in (("lib/a.c", "1"), ("lib/a.c", "2"), ("bench/suite/b.py", "1"),
+                               ("bench/run", "1"), ("meson.build", "1")):
+                os.makedirs(os.path.dirname(os.path.join(root, name)), exist_ok=True)
+                with open(os.path.join(root, name), "w", encoding="ascii") as file:
+                    file.write(text)
+                seen.add(machine.sources(root))
+                with open(os.path.join(root, "README.md"), "a", encoding="ascii") as file:
+                    file.write(text)
+                seen.add(machine.sources(root))
+            self.assertEqual(len(seen), 5)
+
     def test_what_faults_and_system_calls_take(self):
         found = machine.machine()
         # Orders of magnitude: wide enough for any machine, too narrow for a wrong unit or count.
