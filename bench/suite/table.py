@@ -24,29 +24,33 @@ def cell(estimate, interval):
     return f"({text}; {ends})" if estimate.verdict == "same" else f"**{text}** ({ends})"
 
 
-def columns(analysis, bases):
+def columns(analyses, bases):
     """[(metric, base, with its interval?)]: times to each base, counts to the first one."""
-    found = [("time", base, True) for base in bases]
-    return found + [(metric, bases[0], metric.startswith("p")) for metric in analysis.metrics()
-                    if metric not in ("time", "p999")]
+    known = {metric for analysis in analyses for metric in analysis.metrics()} - {"time", "p999"}
+    return [("time", base, True) for base in bases] + [
+        (metric, bases[0], metric.startswith("p")) for metric in TEXT if metric in known]
 
 
-def rows(run, variant, bases, wanted=()):
-    """The head and a row for each result that was measured under the variant and a base."""
-    analysis = Analysis(run)
-    shown = columns(analysis, bases)
+def rows(runs, variant, bases, wanted=(), latest=False):
+    """The head and a row for each result that was measured under the variant and a base.
+
+    `latest`: a result of several runs has one row, of the last of them, in the first one's place.
+    """
+    analyses = [Analysis(run) for run in runs]
+    shown, found = columns(analyses, bases), {}
+    for position, analysis in enumerate(analyses):
+        for result in analysis.results:
+            if wanted and result not in wanted:
+                continue
+            cells = [cell(analysis.estimate(metric, base, result, variant), interval)
+                     for metric, base, interval in shown]
+            if any(cells):
+                known = runs[position].results[result]
+                group = known.get("group")
+                found[0 if latest else position, result] = [
+                    f"{group}: " * bool(group) + known.get("label", result), *cells]
     head = ["", *(f"{TEXT[metric]} / {base}" for metric, base, _ in shown)]
-    found = []
-    for result in analysis.results:
-        if wanted and result not in wanted:
-            continue
-        cells = [cell(analysis.estimate(metric, base, result, variant), interval)
-                 for metric, base, interval in shown]
-        if any(cells):
-            known = run.results[result]
-            group = known.get("group")
-            found.append([f"{group}: " * bool(group) + known.get("label", result), *cells])
-    return head, found
+    return head, list(found.values())
 
 
 def markdown(head, lines):
@@ -64,26 +68,22 @@ def main(argv=None):
     parser.add_argument("--bases", default="glibc,glibc64", metavar="LIST",
                         help="what to compare with, with commas (default: %(default)s)")
     parser.add_argument("--only", default="", metavar="LIST", help="these results, with commas")
+    parser.add_argument("--latest", action="store_true",
+                        help="of a result in several RESULTs, the last one's row only")
     options = parser.parse_args(argv)
-    bases = options.bases.split(",")
+    bases, runs = options.bases.split(","), []
     wanted = set(filter(None, options.only.split(",")))
-    head, lines = None, []
     for path in options.result:
         try:
-            run = Run(record.read(path))
+            runs.append(Run(record.read(path)))
         except record.RecordError as error:
             print(f"bench/table: {error}", file=sys.stderr)
             return 2
+        measured = runs[-1].measured()
         for name in (options.variant, *bases):
-            if name not in run.measured():
+            if name not in measured:
                 print(f"bench/table: {path}: {name} was not measured; "
-                      f"there are {', '.join(run.measured()) or 'none'}", file=sys.stderr)
+                      f"there are {', '.join(measured) or 'none'}", file=sys.stderr)
                 return 2
-        top, found = rows(run, options.variant, bases, wanted)
-        if head is not None and top != head:
-            print(markdown(head, lines), end="\n\n")
-            lines = []
-        head = top
-        lines += found
-    print(markdown(head, lines))
+    print(markdown(*rows(runs, options.variant, bases, wanted, options.latest)))
     return 0

@@ -155,13 +155,13 @@ def markdown(lines):
                      for cells in (head, ["---"] * len(head), *lines))
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(
         prog="bench/targets", description="Say which targets results of bench/run reach, as a "
         "Markdown table. Ratios to glibc with 4 KiB pages, unless said otherwise.")
     parser.add_argument("result", nargs="+", help="result.json, or its folder; a target is looked "
                         "up in the first one that measured it")
-    options, runs = parser.parse_args(), []
+    options, runs = parser.parse_args(argv), []
     for path in options.result:
         try:
             runs.append(Run(record.read(path)))

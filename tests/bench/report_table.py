@@ -30,24 +30,41 @@ def measured():
 
 class Rows(unittest.TestCase):
     def test_each_column(self):
-        head, (row,) = table.rows(Run(measured()), "pg64", ["glibc", "glibc64"])
+        head, (row,) = table.rows([Run(measured())], "pg64", ["glibc", "glibc64"])
         self.assertEqual(head[1:], ["time / glibc", "time / glibc64", "faults / glibc",
                                     "memory / glibc"])
         self.assertEqual(row[1:], ["**0.25** (0.25 to 0.25)", "**0.50** (0.50 to 0.50)",
                                    "0.050", "1.20"])
 
     def test_what_cannot_be_told_is_in_brackets(self):
-        _, (row,) = table.rows(Run(measured()), "mimalloc", ["glibc"])
+        _, (row,) = table.rows([Run(measured())], "mimalloc", ["glibc"])
         self.assertRegex(row[1], r"^\(1\.00; 0\.\d+ to \d+\.\d+\)$")
 
     def test_without_interval(self):
         data = measured()
         data["samples"] = [sample for sample in data["samples"] if sample["round"] == 1]
-        _, (row,) = table.rows(Run(data), "pg64", ["glibc"])
+        _, (row,) = table.rows([Run(data)], "pg64", ["glibc"])
         self.assertEqual(row[1], "(0.25)")
 
     def test_choice(self):
-        self.assertEqual(table.rows(Run(measured()), "pg64", ["glibc"], {"other"})[1], [])
+        self.assertEqual(table.rows([Run(measured())], "pg64", ["glibc"], {"other"})[1], [])
+
+    def test_several_runs(self):
+        first, later = measured(), measured()
+        for sample in first["samples"]:
+            sample["results"]["one"]["p99_s"] = 1.0
+        later["results"]["two"] = dict(later["results"]["one"], label="two")
+        for sample in later["samples"]:
+            sample["results"]["two"] = dict(sample["results"]["one"])
+            if sample["variant"] == "pg64":
+                sample["results"]["one"]["wall_s"] *= 2
+        runs = [Run(first), Run(later)]
+        head, lines = table.rows(runs, "pg64", ["glibc"])
+        self.assertEqual(head[-1], "p99 / glibc")
+        self.assertEqual([row[1][:8] for row in lines], ["**0.25**", "**0.50**", "**0.25**"])
+        self.assertEqual([row[-1] for row in lines], ["(1.00; 1.00 to 1.00)", "", ""])
+        _, lines = table.rows(runs, "pg64", ["glibc"], latest=True)
+        self.assertEqual([row[1][:8] for row in lines], ["**0.50**", "**0.25**"])
 
 
 class Command(unittest.TestCase):
