@@ -45,16 +45,29 @@ class Micro(Workload):
         with open(path, encoding="utf-8") as file:
             found = json.load(file)["benchmarks"]
         os.unlink(path)
+        self.histograms = {result: octaves for result, name in self.benchmarks.items()
+                           if (octaves := self.octaves(name, found))}
         return {result: self.figures(name, found) for result, name in self.benchmarks.items()}
 
     @staticmethod
-    def figures(name, found):
-        """What one benchmark gave."""
+    def row(name, found):
+        """The one row of a benchmark."""
         rows = [row for row in found
                 if row["name"] == name or row["name"].startswith(name + "/")]
         if len(rows) != 1:
             raise SampleError(f"{len(rows)} benchmarks are named {name}")
-        row = rows[0]
+        return rows[0]
+
+    @classmethod
+    def octaves(cls, name, found):
+        """Its histogram, from counters that are named by the upper end of each bucket in ns."""
+        return {int(match.group(1)): int(value) for counter, value in cls.row(name, found).items()
+                if (match := re.fullmatch(r"below_(\d+)_ns", counter))}
+
+    @classmethod
+    def figures(cls, name, found):
+        """What one benchmark gave."""
+        row = cls.row(name, found)
         if row.get("error_occurred"):
             raise SampleError(f"{name}: {row.get('error_message')}")
         figures = {"wall_s": row["real_time"] * UNITS[row["time_unit"]],

@@ -22,7 +22,8 @@ result.json, format "pg64-bench-1":
     skips                     [{"what": variant or workload, "why": text}]
     late                      workloads that were not finished when the time was up
     samples                   [{"workload", "variant", "round" (from 1), "at_s" (since the start),
-                                "results": {result: {figure: number}}}
+                                "results": {result: {figure: number}},
+                                "histograms": {result: {upper end in ns: events}}, if any}
                                or, in place of "results", {"error": text}]
 """
 import json

@@ -53,6 +53,8 @@ def facts(run):
         "kernel": f"{machine.get('kernel', '?')}, {machine.get('distribution', '?')}, base pages "
                   f"of {machine.get('page_bytes', '?')} bytes"
                   + watched_text(machine.get("damon")),
+        "TLB": "hardware counters tell the misses" if machine.get("tlb_counters") == "yes" else
+               f"misses are not counted: {machine.get('tlb_counters') or 'no counters'}",
         "versions": ", ".join(f"{name} {version}"
                               for name, version in (data.get("versions") or {}).items()) or "?",
         "measured": f"{data.get('started', '?')} to {data.get('ended') or '(not finished)'}; "

@@ -42,6 +42,15 @@ class Run:
         """{round: value} of the good samples."""
         return self.values_of.get((result, variant, figure), {})
 
+    def histogram(self, result, variant):
+        """{upper end in ns: events} over all good samples, with the ends in order; or empty."""
+        total = {}
+        for sample in self.data.get("samples") or []:
+            if sample["variant"] == variant and "results" in sample:
+                for end, count in sample.get("histograms", {}).get(result, {}).items():
+                    total[int(end)] = total.get(int(end), 0) + count
+        return dict(sorted(total.items()))
+
     def attempted(self, result, variant):
         """Rounds in which the workload of a result was tried under a variant."""
         return self.rounds_of.get((self.results[result].get("workload"), variant), set())

@@ -165,6 +165,8 @@ class Run:
             if drifted:
                 raise SampleError("somebody else changed " + ", ".join(sorted(drifted)))
             sample["results"] = results
+            if workload.histograms:
+                sample["histograms"] = workload.histograms
         except (SampleError, OSError, ValueError) as error:
             sample["error"] = str(error) or repr(error)
             self.failed += 1

@@ -336,11 +336,42 @@ def _ratio_cells(estimate):
            f'<td class="soft">{between}</td>'
 
 
+def _share(part):
+    """A share of events, so that a rare one is still seen: 12 %, 0.03 %."""
+    return "" if not part else f"{100 * part:.0f} %" if part >= 0.1 else f"{100 * part:.2g} %"
+
+
+def histograms(analysis, group):
+    """How long single events took, of the results of a group that have that: shares by octave."""
+    run, parts = analysis.run, []
+    for result in analysis.groups[group]:
+        found = {name: octaves for name in analysis.variants
+                 if (octaves := run.histogram(result, name))}
+        ends = sorted({end for octaves in found.values() for end in octaves})
+        if not ends:
+            continue
+        rows = []
+        for name, octaves in found.items():
+            total = sum(octaves.values()) or 1
+            cells = "".join(
+                f'<td class="n" style="--a:{(octaves.get(end, 0) / total) ** 0.25:.2f}" '
+                f'title="{octaves.get(end, 0):,}">{_share(octaves.get(end, 0) / total)}</td>'
+                for end in ends)
+            rows.append(f'<tr><td class="{family_class(analysis, name)}">{esc(name)}</td>'
+                        f"{cells}</tr>")
+        head = "".join(f"<th>&lt; {quantity(end * 1e-9, 's')}</th>" for end in ends)
+        parts.append(f"<p>{esc(run.results[result].get('label', result))}: how many of all took "
+                     "less than this, and not less than the column before.</p>"
+                     f'<div class="scroll"><table class="matrix histogram"><thead><tr><th></th>'
+                     f'{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>')
+    return "".join(parts)
+
+
 def groups(analysis):
     """The forests and tables of all groups."""
     return '<h2 id="groups">Result by result</h2>' + key(analysis) + "".join(
-        f"<section><h3>{esc(group)}</h3>{forests(analysis, group)}{table(analysis, group)}"
-        "</section>" for group in analysis.groups)
+        f"<section><h3>{esc(group)}</h3>{forests(analysis, group)}"
+        f"{histograms(analysis, group)}{table(analysis, group)}</section>" for group in analysis.groups)
 
 
 def skips(analysis):

@@ -78,6 +78,9 @@ class Workload:
     variants = None
     # Variables that the workload sets anyway; a variant's win over them.
     environment = {}
+    # {result name: {upper end in ns: events}} of the last sample, where it has latencies one by
+    # one: how many took less than that, and not less than the next smaller end.
+    histograms = {}
 
     def scale_down(self):
         """Samples are those of --quick from now on."""

@@ -103,9 +103,25 @@ class Content(unittest.TestCase):
         for piece in ("Example CPU 9000", "6.18.0", "0123abc", "bench/run --full", "cc1 said <no>",
                       "this kernel does not have pg64's patch series", "1 sample failed",
                       "Pareto", "2026-01-02T03:04:05Z", "6 to 7 of 7 rounds good",
+                      "misses are not counted: no counters here",
                       "a fault of one base page takes 0.61 µs, a system call 0.095 µs"):
             self.assertIn(piece, words)
         self.assertEqual(text.count('<div data-for="glibc64"'), text.count('<div data-for="glibc"'))
+
+    def test_histograms(self):
+        data = quick()
+        result, octaves = next(iter(data["results"])), {"512": 900, "1024": 99, "65536": 1}
+        for sample in data["samples"]:
+            if result in sample.get("results", {}):
+                sample["histograms"] = {result: octaves}
+        text = page(data)
+        self.outline(text)
+        (found,) = re.findall(r'<table class="matrix histogram">.*?</table>', text)
+        self.assertEqual(re.findall(r"<th>&lt; ([^<]*)", found), ["512 ns", "1.02 µs", "65.5 µs"])
+        (row,) = re.findall(r"<td[^>]*>pg64</td>(.*?)</tr>", found)
+        self.assertEqual(re.findall(r'title="([\d,]+)">([^<]*)', row), [
+            (f"{7 * count:,}", share) for count, share in ((900, "90 %"), (99, "9.9 %"),
+                                                           (1, "0.1 %"))])
 
     def test_losses_are_named(self):
         """Planted: slower in one result, and that is said in the list of losses."""

@@ -146,7 +146,7 @@ def make(seed=1, rounds=7, variants=tuple(VARIANTS), noise=0.03, slower=None, wo
         "rounds": rounds,
         "machine": {"cpu": "Example CPU 9000", "cpus": 2, "memory_bytes": 24 << 30,
                     "kernel": "6.18.0", "distribution": "Debian GNU/Linux 12 (bookworm)",
-                    "hypervisor": "kvm", "page_bytes": 4096, "tlb_counters": False,
+                    "hypervisor": "kvm", "page_bytes": 4096, "tlb_counters": "no counters here",
                     "fault_ns": 612, "system_call_ns": 95},
         "knobs": {"enabled": "madvise", "hugepages-64kB/enabled": "never"},
         "versions": {"pg64": "0.1.0 (0123abc)", "glibc": "2.36", "mimalloc": "2.0.9"},

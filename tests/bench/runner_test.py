@@ -156,6 +156,14 @@ class Samples(Case):
         self.assertFalse(os.path.exists(workload.folder))
         self.assertEqual(len(run.settings.applied), 4)
 
+    def test_histograms_are_recorded(self):
+        class Measured(Fake):
+            histograms = {"fake": {512: 3}}
+        record = self.record()
+        self.run_all(Measured(), record)
+        self.assertEqual([sample["histograms"] for sample in Record(self.folder).resume().samples],
+                         [{"fake": {"512": 3}}] * 4)
+
     def test_a_failure_is_recorded_and_the_rest_goes_on(self):
         run, _ = self.run_all(Fake(fail_on={2}), self.record())
         errors = [sample["error"] for sample in run.record.samples if "error" in sample]
