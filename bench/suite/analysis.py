@@ -10,11 +10,19 @@ METRICS = {
     "time": ("Time, or time per operation", ()),
     "faults": ("Minor faults", ("minor_faults",)),
     "memory": ("Memory (PSS of all processes, or else peak RSS)", ("pss_bytes", "rss_bytes")),
+    "private": ("Private anonymous memory of all processes", ("private_bytes",)),
+    "after": ("RSS a second after everything was freed", ("after_free_bytes",)),
+    "held": ("Memory held after the child's exit", ("held_bytes",)),
+    "fork": ("Time of fork()", ("fork_s",)),
     "p99": ("Latency, 99th percentile", ("p99_s",)),
     "p999": ("Latency, 99.9th percentile", ("p999_s",)),
 }
 # Faults and memory repeat so exactly that nothing is too small to be told apart; less is not named.
-NAMED = {"time": 0.0, "p99": 0.0, "p999": 0.0, "faults": 0.01, "memory": 0.01}
+EXACT = ("faults", "memory", "private", "after", "held")
+NAMED = {metric: 0.01 if metric in EXACT else 0.0 for metric in METRICS}
+# What a heap holds after a child's exit beside what it has is next to nothing with 4 KiB pages:
+# ratios to less than this say nothing, in bytes. The tables of all numbers have it.
+LEAST_HELD = 8 << 20
 CONTROL = "pg64-base"
 # With less than this many rounds a report says that it is a first look.
 FEW_ROUNDS = 5
@@ -32,7 +40,9 @@ class Analysis:
         """Name of the figure that a metric means for a result, or None if it has none."""
         names = METRICS[metric][1] or (self.run.primary(result),)
         for name in names:
-            if any(self.run.values(result, variant, name) for variant in self.variants):
+            values = [list(found.values()) for variant in self.variants
+                      if (found := self.run.values(result, variant, name))]
+            if values and (metric != "held" or min(map(min, values)) >= LEAST_HELD):
                 return name
         return None
 

@@ -5,10 +5,10 @@ import math
 import charts
 import pairs
 import results
-from analysis import CONTROL, METRICS
+from analysis import CONTROL, EXACT, METRICS
 from charts import esc
 
-SHORT = {"time": "time", "faults": "faults", "memory": "memory", "p99": "p99", "p999": "p99.9"}
+SHORT = {**{metric: metric for metric in METRICS}, "after": "after free", "p999": "p99.9"}
 # With more variants than this, the numbers of an axis are repeated for each result.
 SCALE_AGAIN = 8
 WORD = {"same": "not told apart", "better": "better", "worse": "worse", "none": "no interval"}
@@ -158,7 +158,9 @@ def wins_and_losses(analysis):
         return "".join(parts)
     return ('<h2 id="losses">Where pg64 wins, and where it loses</h2><p>Each result whose '
             "interval excludes 1, by the name of what was better or worse; below 1 is better. "
-            "Faults and memory repeat so exactly that they are named from 1 % on.</p>"
+            "Faults and memory repeat so exactly that they are named from 1 % on. Beside time they "
+            "are: faults, memory, private memory, memory after free and after a child's exit, "
+            "the time of fork() and tail latency.</p>"
             + per_base(analysis, draw))
 
 
@@ -214,7 +216,7 @@ def _matrix(analysis, metric, base):
                     key=lambda name: name not in analysis.ours())
     head = "".join(f'<th class="{family_class(analysis, name)}">{esc(name)}</th>'
                    for name in others)
-    rows, exact = [], metric in ("faults", "memory")
+    rows, exact = [], metric in EXACT
     for group, members in analysis.groups.items():
         members = [result for result in members if analysis.figure(metric, result)]
         if not members:
@@ -233,7 +235,7 @@ def _matrix(analysis, metric, base):
 
 
 def matrices(analysis):
-    """All ratios at a glance: time, faults, memory, tail latency."""
+    """All ratios at a glance, a table for each of analysis.METRICS."""
     parts = ['<h2 id="all">Every result at a glance</h2><p>Ratios to the baseline, below 1 is '
              "better. Coloured where the interval excludes 1 (faults and memory: and by 1 % or "
              "more); bold on orange is worse.</p>"]
@@ -371,7 +373,8 @@ def groups(analysis):
     """The forests and tables of all groups."""
     return '<h2 id="groups">Result by result</h2>' + key(analysis) + "".join(
         f"<section><h3>{esc(group)}</h3>{forests(analysis, group)}"
-        f"{histograms(analysis, group)}{table(analysis, group)}</section>" for group in analysis.groups)
+        f"{histograms(analysis, group)}{table(analysis, group)}</section>"
+        for group in analysis.groups)
 
 
 def skips(analysis):

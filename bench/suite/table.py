@@ -8,7 +8,13 @@ import record
 from analysis import Analysis
 from results import Run
 
-TEXT = {"time": "time", "faults": "faults", "memory": "memory", "p99": "p99", "p999": "p99.9"}
+TEXT = {"time": "time", "faults": "faults", "memory": "memory", "private": "private memory",
+        "after": "a second later", "held": "held after fork", "fork": "fork()", "p99": "p99",
+        "p999": "p99.9"}
+SHOWN = ("time", "faults", "memory", "after", "p99")
+WITH_INTERVAL = ("time", "fork", "p99", "p999")
+# Figures that are a time, or the time of an operation. Others have a column of their own.
+TIMES = ("wall_s", "cpu_s", "rate")
 
 
 def cell(estimate, interval):
@@ -24,32 +30,39 @@ def cell(estimate, interval):
     return f"({text}; {ends})" if estimate.verdict == "same" else f"**{text}** ({ends})"
 
 
-def columns(analyses, bases):
-    """[(metric, base, with its interval?)]: times to each base, counts to the first one."""
-    known = {metric for analysis in analyses for metric in analysis.metrics()} - {"time", "p999"}
-    return [("time", base, True) for base in bases] + [
-        (metric, bases[0], metric.startswith("p")) for metric in TEXT if metric in known]
+def columns(analyses, bases, metrics):
+    """[(metric, base)]: times to each base, the others to the first one."""
+    known = {metric for analysis in analyses for metric in analysis.metrics()}
+    return [(metric, base) for metric in metrics if metric in known
+            for base in (bases if metric == "time" else bases[:1])]
 
 
-def rows(runs, variant, bases, wanted=(), latest=False):
+def ratio(analysis, metric, base, result, variant):
+    """A cell; empty for the time of a result that is no time, which another column has."""
+    if metric == "time" and analysis.run.primary(result) not in TIMES:
+        return ""
+    return cell(analysis.estimate(metric, base, result, variant), metric in WITH_INTERVAL)
+
+
+def rows(runs, variant, bases, wanted=(), latest=False, metrics=SHOWN):
     """The head and a row for each result that was measured under the variant and a base.
 
+    `metrics`: names of analysis.METRICS, for the columns.
     `latest`: a result of several runs has one row, of the last of them, in the first one's place.
     """
     analyses = [Analysis(run) for run in runs]
-    shown, found = columns(analyses, bases), {}
+    shown, found = columns(analyses, bases, metrics), {}
     for position, analysis in enumerate(analyses):
         for result in analysis.results:
             if wanted and result not in wanted:
                 continue
-            cells = [cell(analysis.estimate(metric, base, result, variant), interval)
-                     for metric, base, interval in shown]
+            cells = [ratio(analysis, metric, base, result, variant) for metric, base in shown]
             if any(cells):
                 known = runs[position].results[result]
                 group = known.get("group")
                 found[0 if latest else position, result] = [
                     f"{group}: " * bool(group) + known.get("label", result), *cells]
-    head = ["", *(f"{TEXT[metric]} / {base}" for metric, base, _ in shown)]
+    head = ["", *(f"{TEXT[metric]} / {base}" for metric, base in shown)]
     return head, list(found.values())
 
 
@@ -70,7 +83,13 @@ def main(argv=None):
     parser.add_argument("--only", default="", metavar="LIST", help="these results, with commas")
     parser.add_argument("--latest", action="store_true",
                         help="of a result in several RESULTs, the last one's row only")
+    parser.add_argument("--metrics", default=",".join(SHOWN), metavar="LIST",
+                        help=f"columns, of {', '.join(TEXT)} (default: %(default)s)")
     options = parser.parse_args(argv)
+    metrics = options.metrics.split(",")
+    if unknown := [metric for metric in metrics if metric not in TEXT]:
+        print(f"bench/table: no metric {unknown[0]}; there are {', '.join(TEXT)}", file=sys.stderr)
+        return 2
     bases, runs = options.bases.split(","), []
     wanted = set(filter(None, options.only.split(",")))
     for path in options.result:
@@ -85,5 +104,9 @@ def main(argv=None):
                 print(f"bench/table: {path}: {name} was not measured; "
                       f"there are {', '.join(measured) or 'none'}", file=sys.stderr)
                 return 2
-    print(markdown(*rows(runs, options.variant, bases, wanted, options.latest)))
+    if unknown := wanted - {name for run in runs for name in run.results}:
+        print(f"bench/table: no result {', '.join(sorted(unknown))} in any of these",
+              file=sys.stderr)
+        return 2
+    print(markdown(*rows(runs, options.variant, bases, wanted, options.latest, metrics)))
     return 0

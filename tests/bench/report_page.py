@@ -129,6 +129,11 @@ class Content(unittest.TestCase):
         text = page(data)
         lost = text.split("Where it loses</h4>")[1].split("</ul>")[0]
         self.assertIn("git rev-list", lost)
+        for sample in data["samples"]:  # and that it holds more after a fork
+            for figures in sample.get("results", {}).values():
+                figures["held_bytes"] = (3 if sample["variant"] == "pg64" else 2) << 30
+        lost_held = page(data).split("Where it loses</h4>")[1].split("</ul>")[0]
+        self.assertIn("<small>held</small> <b>1.50</b>", lost_held)
         won = text.split("Where it wins</h4>")[1].split("</ul>")[0]
         self.assertNotRegex(won, r"git rev-list <small>[^<]*</small></span><span><span "
                                  r'class="tag"><small>time')

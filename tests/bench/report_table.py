@@ -49,6 +49,30 @@ class Rows(unittest.TestCase):
     def test_choice(self):
         self.assertEqual(table.rows([Run(measured())], "pg64", ["glibc"], {"other"})[1], [])
 
+    def test_what_is_no_time_is_not_under_time(self):
+        data = measured()
+        data["results"]["one"]["primary"] = "p99_s"
+        for sample in data["samples"]:
+            sample["results"]["one"]["p99_s"] = 2.0 if sample["variant"] == "pg64" else 1.0
+        head, (row,) = table.rows([Run(data)], "pg64", ["glibc"])
+        found = dict(zip(head, row))
+        self.assertEqual((found["time / glibc"], found["p99 / glibc"]),
+                         ("", "**2.00** (2.00 to 2.00)"))
+
+    def test_memory_of_other_kinds(self):
+        data = measured()
+        for sample in data["samples"]:
+            much = 3 if sample["variant"] == "pg64" else 2
+            sample["results"]["one"].update(private_bytes=much, fork_s=much, held_bytes=much)
+        head, (row,) = table.rows([Run(data)], "pg64", ["glibc"],
+                                  metrics=("private", "fork", "held"))
+        self.assertEqual(dict(zip(head[1:], row[1:])), {
+            "private memory / glibc": "1.50", "fork() / glibc": "**1.50** (1.50 to 1.50)"})
+        for sample in data["samples"]:  # no ratio to next to nothing
+            sample["results"]["one"]["held_bytes"] *= 8 << 20
+        head, (row,) = table.rows([Run(data)], "pg64", ["glibc"], metrics=("held",))
+        self.assertEqual((head[1:], row[1:]), (["held after fork / glibc"], ["1.50"]))
+
     def test_several_runs(self):
         first, later = measured(), measured()
         for sample in first["samples"]:
@@ -78,6 +102,13 @@ class Command(unittest.TestCase):
         lines = done.stdout.splitlines()
         self.assertEqual(len({line.count("|") for line in lines}), 1, lines)
         self.assertGreater(len(lines), 3)
+
+    def test_names_that_there_are_not(self):
+        for words, wanted in ((("--metrics", "time,colour"), "no metric colour"),
+                              (("--only", "one,other"), "no result other")):
+            done = self.run_it(measured(), *words)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn(wanted, done.stderr)
 
     def test_what_was_not_measured_is_named(self):
         done = self.run_it(measured(), "--bases", "tcmalloc")
