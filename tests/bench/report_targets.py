@@ -65,7 +65,16 @@ class Ratios(unittest.TestCase):
 
     def test_mean_over_results_and_groups(self):
         for results in (("one", "two"), ("group:pair",)):
-            self.assertEqual(cells(Target("t", 1, results), exact())[2], "1.00")  # 1/4 and 4
+            self.assertEqual(cells(Target("t", 1, results), exact())[:3],
+                             ["t (2 results)", "1", "1.00"])  # 1/4 and 4
+
+    def test_a_mean_over_results_of_several_runs(self):
+        """Each of the first run that has it: twice 1/4 once, and 4."""
+        target = Target("t", 1, ("group:pair",))
+        one, two = exact(names=("one",)), exact(names=("two",))
+        self.assertEqual(cells(target, one, two)[:3], ["t (2 results)", "1", "1.00"])
+        self.assertEqual(cells(target, one, exact())[:3], ["t (2 results)", "1", "1.00"])
+        self.assertEqual(cells(target, one)[:3], ["t", "1", "0.25"])
 
     def test_best_of_several_bases(self):
         """pg64 to mimalloc is 1/2 and to jemalloc 1/8: mimalloc is the better one."""
@@ -102,7 +111,7 @@ class Ratios(unittest.TestCase):
 
     def test_noise_over_the_limit_is_said(self):
         run = Run(synthetic.make(noise=0.2, variants=("glibc", "pg64")))
-        estimate = Target("t", 1, "touch-4k").measured(run)
+        estimate, _ = Target("t", 1, "touch-4k").measured([run])
         limit = (estimate.ratio + estimate.high) / 2
         self.assertEqual(cells(Target("t", limit, "touch-4k"), run)[4], "yes, not beyond noise")
 
