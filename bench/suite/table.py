@@ -44,6 +44,13 @@ def ratio(analysis, metric, base, result, variant):
     return cell(analysis.estimate(metric, base, result, variant), metric in WITH_INTERVAL)
 
 
+def title(run, result):
+    """Group and label of a result."""
+    known = run.results[result]
+    group = known.get("group")
+    return f"{group}: " * bool(group) + known.get("label", result)
+
+
 def rows(runs, variant, bases, wanted=(), latest=False, metrics=SHOWN):
     """The head and a row for each result that was measured under the variant and a base.
 
@@ -58,11 +65,24 @@ def rows(runs, variant, bases, wanted=(), latest=False, metrics=SHOWN):
                 continue
             cells = [ratio(analysis, metric, base, result, variant) for metric, base in shown]
             if any(cells):
-                known = runs[position].results[result]
-                group = known.get("group")
                 found[0 if latest else position, result] = [
-                    f"{group}: " * bool(group) + known.get("label", result), *cells]
+                    title(analysis.run, result), *cells]
     head = ["", *(f"{TEXT[metric]} / {base}" for metric, base in shown)]
+    return head, list(found.values())
+
+
+def by_variant(runs, base, wanted=(), metric="time"):
+    """The head and a row for each variant: one metric to one base, a column for each result."""
+    analyses = [Analysis(run) for run in runs]
+    shown = [(analysis, result) for analysis in analyses for result in analysis.results
+             if not wanted or result in wanted]
+    head = [f"{TEXT[metric]} / {base}", *(title(analysis.run, result)
+                                          for analysis, result in shown)]
+    found = {}
+    for variant in dict.fromkeys(name for run in runs for name in run.measured()):
+        cells = [ratio(analysis, metric, base, result, variant) for analysis, result in shown]
+        if any(cells):
+            found[variant] = [f"`{variant}`", *cells]
     return head, list(found.values())
 
 
@@ -83,6 +103,9 @@ def main(argv=None):
     parser.add_argument("--only", default="", metavar="LIST", help="these results, with commas")
     parser.add_argument("--latest", action="store_true",
                         help="of a result in several RESULTs, the last one's row only")
+    parser.add_argument("--by-variant", action="store_true",
+                        help="a row for each variant, and a column for each result: the first "
+                        "metric to the first base")
     parser.add_argument("--metrics", default=",".join(SHOWN), metavar="LIST",
                         help=f"columns, of {', '.join(TEXT)} (default: %(default)s)")
     options = parser.parse_args(argv)
@@ -99,7 +122,7 @@ def main(argv=None):
             print(f"bench/table: {error}", file=sys.stderr)
             return 2
         measured = runs[-1].measured()
-        for name in (options.variant, *bases):
+        for name in (bases[:1] if options.by_variant else (options.variant, *bases)):
             if name not in measured:
                 print(f"bench/table: {path}: {name} was not measured; "
                       f"there are {', '.join(measured) or 'none'}", file=sys.stderr)
@@ -108,5 +131,6 @@ def main(argv=None):
         print(f"bench/table: no result {', '.join(sorted(unknown))} in any of these",
               file=sys.stderr)
         return 2
-    print(markdown(*rows(runs, options.variant, bases, wanted, options.latest, metrics)))
+    print(markdown(*(by_variant(runs, bases[0], wanted, metrics[0]) if options.by_variant else
+                     rows(runs, options.variant, bases, wanted, options.latest, metrics))))
     return 0

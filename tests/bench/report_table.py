@@ -73,6 +73,12 @@ class Rows(unittest.TestCase):
         head, (row,) = table.rows([Run(data)], "pg64", ["glibc"], metrics=("held",))
         self.assertEqual((head[1:], row[1:]), (["held after fork / glibc"], ["1.50"]))
 
+    def test_a_row_for_each_variant(self):
+        head, lines = table.by_variant([Run(measured())], "glibc")
+        self.assertEqual(head[0], "time / glibc")
+        self.assertEqual([(row[0], row[1][:8]) for row in lines], [
+            ("`glibc64`", "**0.50**"), ("`pg64`", "**0.25**"), ("`mimalloc`", "(1.00; 0")])
+
     def test_several_runs(self):
         first, later = measured(), measured()
         for sample in first["samples"]:
