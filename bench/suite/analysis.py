@@ -162,8 +162,9 @@ class Analysis:
             found.append(f"Only {most} round{'s' if most > 1 else ''}: no intervals, so nothing "
                          "here tells a gain or a loss from noise.")
         elif least < FEW_ROUNDS:
+            more = "bench/run --rounds" if run.data.get("level") == "full" else "bench/run --full"
             found.append(f"Some numbers rest on {least} rounds only: a first look, with wide "
-                         f"intervals. bench/run --full gives more.")
+                         f"intervals. {more} gives more.")
         if not run.data.get("ended"):
             found.append("The run was not finished: later rounds are missing.")
         for name in ("glibc", "glibc64"):

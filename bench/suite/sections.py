@@ -57,7 +57,8 @@ def key(analysis):
         f'<span class="f-other"><svg class="plot"><line class="interval" x1="3" x2="23" y1="8" '
         f'y2="8"/><circle class="dot {kind}" cx="13" cy="8" r="4.5"/></svg>{text}</span>'
         for kind, text in (("full", "interval excludes 1"),
-                           ("hollow", "interval holds 1: not told apart")))
+                           ("hollow", "interval holds 1: not told apart"),
+                           ("bare", "no interval: too few rounds")))
     return '<div class="key">' + "".join(
         f'<span class="{charts.colour(name)}"><i></i>{esc(name)}</span>'
         for name in families) + dots + "</div>"
@@ -408,7 +409,8 @@ one round are a pair. A round in which one of the two failed is dropped.</p>
 <p><b>The ratio</b> is the median of the pairs' ratios: what drifts on the machine is in both
 samples of a pair and cancels, and one disturbed pair does not move a median. <b>The interval</b>
 (95 %) is a smoothed bootstrap over pairs, {pairs.RESAMPLES:,} resamples with a fixed seed.
-Simulated, it covers the truth in 94 % of the cases with 7 pairs and in 91 to 96 % with 3 to 15.
+Simulated, it covers the truth in 94 % of the cases with 7 pairs and in 90 to 99 % with 3 to 11,
+whatever the noise.
 Fewer than {pairs.LEAST_PAIRS} pairs have no interval, and no verdict. <b>Better</b> and
 <b>worse</b> mean that the interval excludes 1; no correction is made for looking at many results,
 so a single small difference may be chance.</p>
