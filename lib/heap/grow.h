@@ -12,8 +12,9 @@
  *  - one that has to move is given an eighth more than was asked for, so that however small the
  *    steps are, what is copied altogether is at most nine times the size that is reached. Like all
  *    memory that nobody touches, that is address space only, but for parts that were used before
- *    and not purged yet. Not where a limit counts what is accessible, or address space (RLIMIT_AS
- *    at the start).
+ *    and not purged yet. The block does not say that it has it (malloc_usable_size()), so that
+ *    it is not read, and mapped by that, when the block moves again. Not where a limit counts what
+ *    is accessible, or address space (RLIMIT_AS at the start).
  *
  * Moving page tables (MREMAP_DONTUNMAP) would copy nothing either, but works within one VMA, and
  * fences (page/fence.c) make arenas many.
@@ -141,6 +142,22 @@ static bool grow_into_granules(mi_segment_t *segment, mi_slice_t *slice, size_t 
 	return true;
 }
 
+/*
+ * Have a block say that it has @size bytes, of as many or more that it does have. 2 GiB and more it
+ * says as it is. By any thread, for a block of its own: mimalloc asks for the size of a page of
+ * one block only to tell that it is large, whose page it is does not matter.
+ */
+static void grow_say(mi_page_t *page, size_t size)
+{
+	size_t has = mi_page_to_slice(page)->slice_count * MI_SEGMENT_SLICE_SIZE;
+	size_t bytes = pg64_align_up(size, pg64_page_bytes());
+
+	bytes = bytes < has ? bytes : has;
+	__atomic_store_n(&page->xblock_size,
+		bytes >= MI_HUGE_BLOCK_SIZE ? MI_HUGE_BLOCK_SIZE : (uint32_t)bytes,
+		__ATOMIC_RELAXED);
+}
+
 /* Make room for @size bytes where the block is. */
 static bool grow_here(void *block, size_t size)
 {
@@ -149,14 +166,19 @@ static bool grow_here(void *block, size_t size)
 	mi_slice_t *slice = mi_page_to_slice(page);
 	bool own_segment = segment->kind == MI_SEGMENT_HUGE;
 
+	size_t have = slice->slice_count;
+	if (segment->mem_align_offset != 0 || mi_page_has_aligned(page) ||
+		block != _mi_page_start(segment, page, NULL))
+		return false;
+	if (size <= have * MI_SEGMENT_SLICE_SIZE) {
+		grow_say(page, size);
+		return true;
+	}
 	/* realloc() takes a block out of a heap of the program's own. */
 	if (mi_atomic_load_relaxed(&segment->thread_id) != _mi_thread_id() ||
-		mi_page_heap(page)->no_reclaim || segment->mem_align_offset != 0 ||
-		mi_page_has_aligned(page) || block != _mi_page_start(segment, page, NULL) ||
-		(!own_segment && size > MI_LARGE_OBJ_SIZE_MAX))
+		mi_page_heap(page)->no_reclaim || (!own_segment && size > MI_LARGE_OBJ_SIZE_MAX))
 		return false;
 	/* As mimalloc would for a new block. */
-	size_t have = slice->slice_count;
 	size_t want = recent_page_bytes(_mi_os_good_alloc_size(size)) / MI_SEGMENT_SLICE_SIZE;
 	if (want <= have)
 		return false;
@@ -189,6 +211,8 @@ static void *grow_spacious(size_t size)
 
 	if (grow_spare && !pg64_arena_is_exact())
 		block = generic_malloc(mi_get_default_heap(), size + size / 8, false, 0);
+	if (block)
+		grow_say(_mi_ptr_page(block), size);
 	errno = error;
 	return block;
 }

@@ -2,18 +2,17 @@
 /*
  * Blocks that realloc() makes grow step by step. Each step writes what is new; where a block
  * moved, and at the end, all of it is verified. Prints as "name value" lines how often blocks
- * moved, how many bytes had to move, the most that one of 16 to 32 MiB that moved was given beyond
- * what it asked for, in thousandths, the minor faults, and resident memory when all is freed
- * again.
+ * moved, how many bytes had to move, the minor faults, and resident memory when all have grown and
+ * when all is freed again.
  *
  * usage: grow TO STEP COUNT [MODE]
  * COUNT blocks grow to TO bytes side by side, by STEP bytes a time. MODE is one of
  *   heap     a block of 200 KiB is allocated behind each at every eighth step, and all are freed
+ *   double   each step doubles the size, from STEP on, with such a block behind each
  *   thread   each step is another thread's
  *   shrink   then they shrink by as many steps again, to less than a step
  *   sparse   only the first byte of each step is written
  */
-#include <malloc.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,7 +29,6 @@
 static size_t step_bytes;
 static bool sparse, by_thread;
 static unsigned long moves, moved_bytes;
-static size_t spare;
 static void *obstacles[OBSTACLES_MAX];
 
 struct grown {
@@ -73,13 +71,10 @@ static void *resize(void *arg)
 	if (moved) {
 		moves++;
 		moved_bytes += was;
-		size_t more = (malloc_usable_size(block) - g->wanted) * 1000 / g->wanted;
-		if (g->wanted >> 24 == 1 && more > spare)
-			spare = more;
 		verify(g);
 	}
-	if (g->wanted > was)
-		memset(block + was, value(g, was), sparse ? 1 : g->wanted - was);
+	for (size_t at = was; at < g->wanted; at += step_bytes)
+		memset(block + at, value(g, at), sparse ? 1 : step_bytes);
 	g->size = g->wanted;
 	return NULL;
 }
@@ -129,13 +124,15 @@ int main(int argc, char **argv)
 		return 2;
 	sparse = strcmp(mode, "sparse") == 0;
 	by_thread = strcmp(mode, "thread") == 0;
+	bool doubles = strcmp(mode, "double") == 0;
+	bool every_eighth = strcmp(mode, "heap") == 0;
 	free(malloc(100));
 	long first = faults();
-	for (size_t size = step_bytes; size <= to; size += step_bytes) {
+	for (size_t size = step_bytes; size <= to; size += doubles ? size : step_bytes) {
 		for (size_t i = 0; i < count; i++) {
 			all[i].seed = (unsigned char)(31 * i);
 			step(&all[i], size);
-			if (strcmp(mode, "heap") == 0 && size / step_bytes % 8 == 0 &&
+			if ((doubles || (every_eighth && size / step_bytes % 8 == 0)) &&
 				in_way < OBSTACLES_MAX)
 				obstacles[in_way++] = malloc(OBSTACLE);
 		}
@@ -150,7 +147,6 @@ int main(int argc, char **argv)
 	}
 	while (in_way > 0)
 		free(obstacles[--in_way]);
-	printf("moves %lu\nmoved_bytes %lu\nspare %zu\nrss_freed %ld\n", moves, moved_bytes, spare,
-		resident());
+	printf("moves %lu\nmoved_bytes %lu\nrss_freed %ld\n", moves, moved_bytes, resident());
 	return 0;
 }
