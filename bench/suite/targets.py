@@ -22,10 +22,12 @@ TOUCHED = (("64 B", "touch-64b"), ("4 KiB", "touch-4kib"), ("1 MiB", "touch-1mib
 
 class Target:
     """`limit`: the ratio of `variant` to each of `bases`, in `figure` (None: the primary one of
-    each result), as a geometric mean over `results`: names, or "group:NAME" for all of a group."""
+    each result), as a geometric mean over `results`: names, or "group:NAME" for all of a group.
+    `beyond`: the limit that was set when this one had been reached."""
 
-    def __init__(self, text, limit, results, figure=None, variant="pg64", bases=("glibc",)):
-        self.text, self.limit, self.figure = text, limit, figure
+    def __init__(self, text, limit, results, figure=None, variant="pg64", bases=("glibc",),
+                 beyond=None):
+        self.text, self.limit, self.figure, self.beyond = text, limit, figure, beyond
         self.results = (results,) if isinstance(results, str) else results
         self.variant, self.bases = variant, bases
 
@@ -80,30 +82,32 @@ class Target:
 TARGETS = (
     *(Target(f"first touch, {size} blocks", limit, name)
       for (size, name), limit in zip(TOUCHED, (0.20, 0.20, 0.25))),
-    *(Target(f"first touch, {size} blocks, to glibc64", 0.6, name, bases=("glibc64",))
-      for size, name in TOUCHED),
+    *(Target(f"first touch, {size} blocks, to glibc64", 0.6, name, bases=("glibc64",),
+             beyond=beyond)
+      for (size, name), beyond in zip(TOUCHED, (0.45, None, 0.45))),
     *(Target(f"first touch, {size} blocks, `collapse`", 0.30, name, variant="pg64-collapse")
       for size, name in TOUCHED),
     # 4 MiB more than the 512 MiB that are touched, for its one thread.
     Target("memory: first touch, 4 KiB blocks, `collapse`", 1.008, "touch-4kib", MEMORY,
-           variant="pg64-collapse"),
-    Target("faults: heap", 0.065, "touch-4kib", FAULTS),
+           variant="pg64-collapse", beyond=1.004),
+    Target("faults: heap", 0.065, "touch-4kib", FAULTS, beyond=0.063),
     Target("faults: PostgreSQL, prewarm", 0.0635, "pg-prewarm", FAULTS),
     Target("faults: PostgreSQL, TPC-B", 0.15, "pg-tpcb-4", FAULTS),
-    Target("faults: PostgreSQL, sort and hash join", 0.20, ("pg-sort", "pg-join"), FAULTS),
-    Target("PostgreSQL, prewarm", 0.50, "pg-prewarm"),
+    Target("faults: PostgreSQL, sort and hash join", 0.20, ("pg-sort", "pg-join"), FAULTS,
+           beyond=0.12),
+    Target("PostgreSQL, prewarm", 0.50, "pg-prewarm", beyond=0.42),
     Target("PostgreSQL, sort and hash join", 0.80, ("pg-sort", "pg-join")),
     Target("python3", 0.80, "python3"),
     Target("churn of mixed sizes", 0.40, "churn-mixed-16384-t1"),
     Target("malloc benchmarks, to the best other allocator", 0.95, SMALL, bases=ALLOCATORS),
-    Target("memory: large programs", 1.05, LARGE, MEMORY),
+    Target("memory: large programs", 1.05, LARGE, MEMORY, beyond=0.98),
     Target("memory: small programs", 1.08, SMALL, MEMORY),
     Target("/bin/true", 1.05, "startup"),
     Target("Redis: p99 of SET during BGSAVE", 1.0, "redis-bgsave", "p99_s"),
     Target("Redis: memory held after BGSAVE", 1.02, "redis-bgsave", "held_bytes"),
     Target("Redis: fork of a heap of 1 GiB", 0.5, "redis-bgsave", "fork_s"),
     Target("Redis: the same with dense parts promoted", 0.1, "redis-bgsave", "fork_s",
-           variant="pg64-auto"),
+           variant="pg64-auto", beyond=0.06),
     Target("random reads over 4 GiB, to 2 MiB pages", 1.05, "random-4gib", variant="pg64-auto",
            bases=("glibc2m",)),
     Target("the same, each depends on the last", 1.05, "random-4gib-chase", variant="pg64-auto",
@@ -128,12 +132,13 @@ def answer(target, estimate):
         return "not measured", "", ""
     digits = 3 if target.limit < 0.1 else 2
     number = f"{estimate.ratio:.{digits}f}"
-    if estimate.low is None:
-        return number, "", "yes" if estimate.ratio <= target.limit else "no"
-    between = f"{estimate.low:.{digits}f} to {estimate.high:.{digits}f}"
+    between = "" if estimate.low is None else \
+        f"{estimate.low:.{digits}f} to {estimate.high:.{digits}f}"
     if estimate.ratio > target.limit:
         return number, between, "no"
-    return number, between, "yes" if estimate.high <= target.limit else "yes, not beyond noise"
+    if between and estimate.high > target.limit:
+        return number, between, "yes, not beyond noise"
+    return number, between, f"yes; next: {target.beyond:g}" if target.beyond else "yes"
 
 
 def to_free(target, runs):

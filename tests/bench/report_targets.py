@@ -109,6 +109,10 @@ class Ratios(unittest.TestCase):
     def test_few_rounds_have_no_interval(self):
         self.assertEqual(cells(Target("t", 0.3, "one"), exact(rounds=2))[2:], ["0.25", "", "yes"])
 
+    def test_what_comes_after(self):
+        for limit, wanted in ((0.3, "yes; next: 0.1"), (0.2, "no")):
+            self.assertEqual(cells(Target("t", limit, "one", beyond=0.1), exact())[-1], wanted)
+
     def test_noise_over_the_limit_is_said(self):
         run = Run(synthetic.make(noise=0.2, variants=("glibc", "pg64")))
         estimate, _ = Target("t", 1, "touch-4k").measured([run])
@@ -127,6 +131,7 @@ class Table(unittest.TestCase):
                     self.assertIn(name.removeprefix("group:"), groups)
                 else:
                     self.assertIn(name, results)
+            self.assertLess(target.beyond or 0, target.limit)
             for name in (target.variant, *target.bases):
                 self.assertIn(name, variants.ALL)
 
