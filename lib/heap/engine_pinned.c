@@ -154,11 +154,23 @@ static bool kept_push(void *start, size_t size, size_t memid, const mi_commit_ma
 	const mi_commit_mask_t *decommit, bool is_large, bool is_pinned, mi_os_tld_t *tld);
 #define mi_option_is_enabled kept_option
 static bool kept_option(mi_option_t option);
+#define mi_usable_size whole_size
+static size_t whole_size(const void *block);
 #include <segment.c>
+#undef mi_usable_size
 #undef mi_option_is_enabled
 #undef _mi_segment_cache_push
 #undef _mi_segment_cache_pop
 #undef _mi_page_reclaim
+/* Of a huge block that another thread frees: what is purged, with what it has to spare (grow.h). */
+static size_t whole_size(const void *block)
+{
+	const mi_page_t *page = _mi_ptr_page((void *)(uintptr_t)block);
+	size_t size;
+	const uint8_t *start = _mi_page_start(_mi_page_segment(page), page, &size);
+
+	return (size_t)(start + size - (const uint8_t *)block);
+}
 #include "heap/waiting.h"
 #include "heap/kept.h"
 #define _mi_malloc_generic generic_malloc
@@ -378,7 +390,8 @@ void *pg64_heap_calloc(size_t count, size_t size)
 void *pg64_heap_realloc(void *block, size_t size)
 {
 	size_t usable = size > MI_MEDIUM_OBJ_SIZE_MAX ? mi_usable_size(block) : 0;
-	bool grows = usable > MI_MEDIUM_OBJ_SIZE_MAX && size > usable;
+	/* Where a debug build has a mark behind each block, the block's size says where that is. */
+	bool grows = MI_PADDING_SIZE == 0 && usable > MI_MEDIUM_OBJ_SIZE_MAX && size > usable;
 	void *moved = grows ? grow(block, usable, size) : mi_realloc(block, size);
 
 	if (pg64_unlikely(!moved))

@@ -20,7 +20,8 @@
  * fences (page/fence.c) make arenas many.
  *
  * Errors: false or NULL, and the block is as it was. Thread safety: any block may be given; one of
- * another thread's page is copied.
+ * another thread's page takes what it has to spare, and is copied beyond that. A debug build of
+ * mimalloc, with a mark behind each block, has none of this.
  */
 #ifndef PG64_HEAP_GROW_H
 #define PG64_HEAP_GROW_H
@@ -144,8 +145,10 @@ static bool grow_into_granules(mi_segment_t *segment, mi_slice_t *slice, size_t 
 
 /*
  * Have a block say that it has @size bytes, of as many or more that it does have. 2 GiB and more it
- * says as it is. By any thread, for a block of its own: mimalloc asks for the size of a page of
- * one block only to tell that it is large, whose page it is does not matter.
+ * says as it is. By any thread, for a block of its own: the word is one store, is that of a large
+ * block before and after, and nothing that mimalloc does with it goes beyond what a block says.
+ * When the page is freed it says all that it has again where that counts (recent.h), and a
+ * huge one is purged whole (engine_pinned.c).
  */
 static void grow_say(mi_page_t *page, size_t size)
 {
@@ -174,7 +177,7 @@ static bool grow_here(void *block, size_t size)
 		grow_say(page, size);
 		return true;
 	}
-	/* realloc() takes a block out of a heap of the program's own. */
+	/* realloc() takes a block out of a heap of the program's own, where none has to spare. */
 	if (mi_atomic_load_relaxed(&segment->thread_id) != _mi_thread_id() ||
 		mi_page_heap(page)->no_reclaim || (!own_segment && size > MI_LARGE_OBJ_SIZE_MAX))
 		return false;

@@ -123,8 +123,11 @@ __attribute__((noinline)) void _mi_page_retire(mi_page_t *page) mi_attr_noexcept
 					      ? 1 + MI_RETIRE_CYCLES
 					      : 1 + MI_RETIRE_CYCLES / 4;
 		recent_first(page);
-	} else if (page->xblock_size > MI_MEDIUM_OBJ_SIZE_MAX && page->xblock_size <= recent_max &&
+	} else if (page->xblock_size > MI_MEDIUM_OBJ_SIZE_MAX &&
+		   page->slice_count * MI_SEGMENT_SLICE_SIZE <= recent_max &&
 		   _mi_page_segment(page)->kind == MI_SEGMENT_NORMAL) {
+		/* Its block may have had some to spare: see grow.h. */
+		page->xblock_size = (uint32_t)(page->slice_count * MI_SEGMENT_SLICE_SIZE);
 		recent_keep(page);
 	} else {
 		recent_first(page);

@@ -41,7 +41,7 @@ def beside_others():
 
 @case
 def of_another_thread():
-    """Its page is not to be touched: each step that does not fit copies."""
+    """Its page is not to be made larger: each step beyond what it has to spare copies."""
     return bounded(ALWAYS, "thread")
 
 

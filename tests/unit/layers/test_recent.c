@@ -375,8 +375,24 @@ static void medium_of_an_ended_thread(void)
 		CHECK(again != blocks[i]);
 }
 
+/* A block that moved has some to spare, which it does not say; its page says it to the next. */
+static void large_has_grown(void)
+{
+	start();
+	void *first = dirty(200 * KIB);
+
+	dirty(200 * KIB); /* in its way */
+	char *grown = pg64_heap_realloc(first, 600 * KIB);
+	CHECK(grown && grown != first);
+	CHECK_EQ(pg64_heap_usable_size(grown), 600 * KIB);
+	pg64_heap_free(grown);
+	CHECK(pg64_heap_malloc(mib) == grown);
+	CHECK_EQ(pg64_heap_usable_size(grown), mib);
+	comes_back_zeroed(grown, mib);
+}
+
 static const struct test_case cases[] = {CASE(large_again), CASE(large_is_zeroed),
-	CASE(large_of_its_size), CASE(large_was_aligned), CASE(large_bounds),
+	CASE(large_of_its_size), CASE(large_was_aligned), CASE(large_bounds), CASE(large_has_grown),
 	CASE(large_is_trimmed), CASE(large_of_a_heap), CASE(large_of_another_thread),
 	CASE(large_without_delay), CASE(large_was_written), CASE(medium_of_an_ended_thread),
 	CASE(medium_again), CASE(medium_by_twos), CASE(medium_of_another_thread)};
