@@ -62,7 +62,7 @@ static void *free_first_page(void *page)
 static int used_again(mi_page_t *page)
 {
 	const char *first = blocks[0];
-	size_t bytes = (size_t)page->reserved * SIZE;
+	size_t bytes = page->reserved * mi_page_block_size(page);
 	pthread_t thread;
 	int again = 0;
 
