@@ -341,7 +341,8 @@ def _ratio_cells(estimate):
 
 def _share(part):
     """A share of events, so that a rare one is still seen: 12 %, 0.03 %."""
-    return "" if not part else f"{100 * part:.0f} %" if part >= 0.1 else f"{100 * part:.2g} %"
+    return "" if not part else f"{100 * part:.0f} %" if part >= 0.1 else \
+        f"{100 * part:.2g} %" if part >= 1e-5 else "&lt;0.001 %"
 
 
 def histograms(analysis, group):
