@@ -172,7 +172,9 @@ def pareto(analysis, path):
     axis.set_ylabel("memory, ratio to glibc   (down: less)")
     figure.text(0.012, 1 - 0.2 / height, "Memory against time", fontsize=11, fontweight="bold",
                 va="center")
-    figure.text(0.012, 1 - 0.43 / height, f"geometric mean of {count} results; dashed: the Pareto "
+    several = "" if count == 1 else "s"
+    figure.text(0.012, 1 - 0.43 / height,
+                f"geometric mean of {count} result{several}; dashed: the Pareto "
                 "front; ○ 4 KiB pages  □ 64 KiB  ◇ 2 MiB  △ both", fontsize=8.5, color=SOFT,
                 va="center")
     _save(figure, path)
