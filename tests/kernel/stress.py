@@ -93,7 +93,10 @@ def data_holds_and_memory_comes_back():
     swap_off()
     after = settled()
     group = table(f"{GROUP}/memory.stat")
-    left = {name: group[name] for name in ("anon", "shmem", "file_mapped") if group[name]}
+    # Mapped may be what the program was first to read of a library, and this process maps, too: a
+    # fault maps 16 pages around it. What is lost in steps would be many times as much.
+    allowed = {"anon": 0, "shmem": 0, "file_mapped": min(MIB // 2, group["file"])}
+    left = {name: group[name] for name, most in allowed.items() if group[name] > most}
     check(not left, f"the cgroup is still charged: {left}")
     check(read(f"{GROUP}/memory.swap.current").strip() == "0", "swap is still charged")
     charge = int(read(f"{GROUP}/memory.current")) - sum(
