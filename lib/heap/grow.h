@@ -168,8 +168,8 @@ static bool grow_here(void *block, size_t size)
 	mi_page_t *page = _mi_segment_page_of(segment, block);
 	mi_slice_t *slice = mi_page_to_slice(page);
 	bool own_segment = segment->kind == MI_SEGMENT_HUGE;
-
 	size_t have = slice->slice_count;
+
 	if (segment->mem_align_offset != 0 || mi_page_has_aligned(page) ||
 		block != _mi_page_start(segment, page, NULL))
 		return false;
@@ -183,8 +183,6 @@ static bool grow_here(void *block, size_t size)
 		return false;
 	/* As mimalloc would for a new block. */
 	size_t want = recent_page_bytes(_mi_os_good_alloc_size(size)) / MI_SEGMENT_SLICE_SIZE;
-	if (want <= have)
-		return false;
 	return own_segment ? grow_into_granules(segment, slice, want)
 			   : grow_into_slices(segment, slice, have, want);
 }
